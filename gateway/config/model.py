@@ -1,0 +1,206 @@
+"""Every key of the configuration file, with its unit and default.
+
+Frozen and strict: an unknown key, a string where a number belongs or a negative time-out is an
+error, never a guess. Rules that span sections are in `check.py`; reading the file is `load.py`.
+Capabilities are handed their own section of this and read nothing else.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from gateway.values import Target
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+"""Names end up in metric labels, headers and Redis keys."""
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Usd = Annotated[float, Field(ge=0, le=1_000_000)]
+Pattern = Annotated[str, Field(min_length=1, max_length=200, description="shell-style: * and ? match")]
+Tier = Literal["cheap", "expensive"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+# ------------------------------------------------------------------ server
+
+
+class Admin(Section):
+    """The port for operators: probes, metrics, admin API."""
+
+    host: str = "127.0.0.1"
+    port: Port = Field(8081, description="0 picks a free one")
+    key: SecretStr | None = Field(None, description="without one, /admin is off")
+
+
+class Tls(Section):
+    cert: str | None = Field(None, description="PEM file")
+    key: str | None = Field(None, description="PEM file")
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> "Tls":
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("expected both cert and key, or neither")
+        return self
+
+
+class Server(Section):
+    """Sockets and limits of the process; changes need a restart."""
+
+    host: str = "127.0.0.1"
+    port: Port = Field(8080, description="0 picks a free one")
+    admin: Admin = Admin()
+    max_body_mb: float = Field(20, gt=0, le=1024, description="of the inference endpoints; pass-through streams unbounded")
+    max_json_nodes: int = Field(500_000, ge=100, description="brackets and commas, counted before parsing")
+    tls: Tls = Tls()
+    max_in_flight: int = Field(2000, ge=1, description="beyond it 503 at once")
+    body_timeout_s: Seconds = 60
+    write_timeout_s: Seconds = Field(60, description="a client that reads nothing for this long is cut")
+    keep_alive_s: Seconds = 75
+    drain_s: Seconds = Field(30, description="how long requests in flight may take after SIGTERM")
+
+
+# ------------------------------------------------------------------ upstreams and prices
+
+
+class Upstream(Section):
+    """One OpenAI-compatible API."""
+
+    base_url: str = Field(pattern=r"^https?://[^\s?#@]+$", description="up to and including /v1")
+    api_key: SecretStr | None = None
+    connect_timeout_s: Seconds = 5
+    first_byte_timeout_s: Seconds = Field(120, description="streams: to the first event")
+    idle_timeout_s: Seconds = Field(60, description="between two chunks")
+    total_timeout_s: Seconds = Field(600, description="one request, all tries together; streams: to the first event")
+    max_connections: int = Field(512, ge=1)
+    max_response_mb: float = Field(32, gt=0, le=1024, description="decoded, non-stream")
+    max_event_kb: int = Field(1024, ge=1, description="one event of a stream")
+    stream_usage: bool = Field(True, description="false: a server that refuses stream_options")
+    completion_field: Literal["max_completion_tokens", "max_tokens"] = Field(
+        "max_completion_tokens", description="what tokens.default_completion sets on chat"
+    )
+    headers: dict[str, str] = Field({}, description="sent with every call")
+    query: dict[str, str] = Field({}, description="sent with every call (Azure's api-version)")
+    ca_file: str | None = Field(None, description="PEM bundle to verify this upstream against")
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_trailing_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+
+class Price(Section):
+    """USD per million tokens."""
+
+    input: Usd
+    output: Usd
+    cached_input: Usd | None = Field(None, description="default: as input")
+
+
+# ------------------------------------------------------------------ routes
+
+
+class Match(Section):
+    """All that is given must hold."""
+
+    models: tuple[Pattern, ...] = Field(("*",), min_length=1)
+    endpoints: tuple[Literal["chat"], ...] | None = Field(None, description="default: all")
+    teams: tuple[Name, ...] | None = Field(None, description="default: all")
+
+
+class Router(Section):
+    """How `tier: auto` decides."""
+
+    classifier: str | None = Field(None, description="JSON file made by `gateway router train`; default: the shipped one")
+    threshold: float | None = Field(None, ge=0, le=1, description="expensive from this probability on")
+    quality: float | None = Field(None, gt=0, le=1, description="share of the expensive tier's quality to keep")
+
+    @model_validator(mode="after")
+    def _one_knob(self) -> "Router":
+        if self.threshold is not None and self.quality is not None:
+            raise ValueError("expected threshold or quality, not both")
+        return self
+
+
+class Tokens(Section):
+    """Caps, counted before the call."""
+
+    max_prompt: int | None = Field(None, ge=1)
+    over_prompt: Literal["reject"] = "reject"
+    max_completion: int | None = Field(None, ge=1, description="caps what the client asks for")
+    default_completion: int | None = Field(None, ge=1, description="set when the client asks for nothing")
+
+
+class CachePolicy(Section):
+    """Present: answers of this route are cached."""
+
+    ttl_s: int = Field(3600, ge=1, le=31_536_000)
+    share: Literal["key", "team", "everyone"] = Field("key", description="who may be served an answer made for another")
+    max_entry_kb: int = Field(1024, ge=1, le=65_536)
+
+
+class Route(Section):
+    """The first route that matches a request decides everything about it."""
+
+    name: Name
+    match: Match = Match()
+    tier: Literal["auto", "cheap", "expensive"] | None = None
+    upstream: Name | None = Field(None, description="the client's own model name goes there untouched")
+    router: Router = Router()
+    tokens: Tokens = Tokens()
+    cache: CachePolicy | None = None
+    passthrough: tuple[Pattern, ...] | None = Field(None, description="paths this route passes through; default: all")
+
+    @model_validator(mode="after")
+    def _tier_or_upstream(self) -> "Route":
+        if (self.tier is None) == (self.upstream is None):
+            raise ValueError("expected either tier or upstream")
+        return self
+
+
+# ------------------------------------------------------------------ who may call
+
+
+class Team(Section):
+    name: Name
+
+
+class Key(Section):
+    """A virtual key: what clients send in place of the provider's."""
+
+    name: Name
+    key: SecretStr
+    team: Name | None = None
+    routes: tuple[Name, ...] | None = Field(None, description="default: all")
+    passthrough: tuple[Pattern, ...] | None = Field(None, description="default: all")
+
+    @field_validator("key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value()) < 8:
+            raise ValueError("expected a secret of at least 8 characters (is its variable set?)")
+        return value
+
+
+# ------------------------------------------------------------------ the whole
+
+
+class Config(Section):
+    server: Server = Server()
+    store: str = Field("memory", pattern=r"^(memory|rediss?://\S+)$", description="memory, redis://… or rediss://…")
+    store_timeout_s: Seconds = Field(0.05, description="one command; beyond it the store counts as away")
+    upstreams: dict[Name, Upstream] = Field(min_length=1)
+    tiers: dict[Tier, Annotated[tuple[str, ...], Field(min_length=1)]] = Field({}, description="upstream/model, tried in order")
+    routes: tuple[Route, ...] = Field(min_length=1)
+    auth: Literal["required", "passthrough", "none"] = "required"
+    allow_open: bool = Field(False, description="auth: none on a host others can reach")
+    teams: tuple[Team, ...] = ()
+    keys: tuple[Key, ...] = ()
+    prices: dict[Pattern, Price] = Field({}, description="model or upstream/model, may hold *; over the shipped table")
+    unknown_price: Literal["flag", "reject"] = "flag"
+
+    def targets(self, tier: Tier) -> tuple[Target, ...]:
+        """The targets of `tier` in the order they are tried; empty when it is not configured."""
+        return tuple(Target.parse(text) for text in self.tiers.get(tier, ()))

@@ -1,0 +1,59 @@
+"""What became known of one request, filled in by the pipeline as it goes.
+
+The only mutable object a request has. Ledger rows, metrics, the log line and the response headers
+are all derived from it, so they cannot disagree.
+"""
+
+from dataclasses import dataclass, field
+
+from gateway.values import CacheOutcome, Caller, Cost, Decision, Estimate, Target, Usage
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one target. `outcome` is a metric label: `ok`, `status_4xx`, `status_5xx`, `connect`, `timeout`, `cut`, `cancelled`."""
+
+    target: Target
+    outcome: str = "cancelled"
+    duration_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Record:
+    request_id: str
+    endpoint: str
+    started_at: float
+    """Unix seconds."""
+    started_s: float
+    """On the monotonic clock; the durations below count from here."""
+    caller: Caller | None = None
+    route: str | None = None
+    """None until a route has matched."""
+    is_stream: bool = False
+    estimate: Estimate | None = None
+    decision: Decision | None = None
+    target: Target | None = None
+    """The one that answered, now or when the cache entry was made."""
+    cache: CacheOutcome | None = None
+    cache_detail: str | None = None
+    """Why the cache was bypassed; a fixed few words."""
+    attempts: list[Attempt] = field(default_factory=list)
+    status: int = 0
+    """What the client was sent; 499 when it left first."""
+    error: str | None = None
+    """Class name of the error that ended it, for the log."""
+    rejected: str | None = None
+    """Why the gateway itself refused; a metric label."""
+    is_success: bool = False
+    """A complete answer reached the client."""
+    usage: Usage | None = None
+    cost: Cost | None = None
+    """None when nothing was spent: hits and refusals. A call without a known price has `price_unknown`."""
+    price_unknown: bool = False
+    saved_nanousd: dict[str, int] = field(default_factory=dict)
+    """Reason (`cache`, `tier`) → nano-dollars not spent."""
+    first_byte_s: float | None = None
+    """From the start to the first byte of the answer leaving for the client."""
+    upstream_s: float = 0.0
+    """Time spent waiting for upstreams; the rest of `duration_s` is ours."""
+    duration_s: float = 0.0

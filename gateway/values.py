@@ -1,0 +1,147 @@
+"""The nouns of this project: what one capability hands to the next.
+
+All are frozen; the one mutable thing a request has is its `Record` (`record.py`). Token counts are
+plain integers, money is integer nano-dollars (1 USD = 10**9), times are seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+NANO = 1_000_000_000
+"""Nano-dollars in a dollar."""
+
+CountKind = Literal["exact", "fitted", "bound"]
+"""How far a token count can be trusted: by a published rule, by a rule fitted on real usage, or as an upper bound."""
+
+CostSource = Literal["reported", "computed", "estimated"]
+"""Who says what a call cost: the upstream itself, its usage times our price, or our own count times our price."""
+
+CacheOutcome = Literal["hit", "miss", "bypass"]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as far as admission, routing and accounting care."""
+
+    name: str
+    """The key's name from the configuration; `anonymous`, or a hash under `auth: passthrough`."""
+    team: str | None = None
+    routes: frozenset[str] | None = None
+    """Names of the routes this caller may use; None means all."""
+    passthrough: tuple[str, ...] | None = None
+    """Path patterns this caller may pass through; None means all."""
+    authorization: str | None = field(default=None, repr=False)
+    """Under `auth: passthrough`, the client's own header, to go upstream in place of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One inference request. `fields` is `body` parsed, and is read, never written.
+
+    What the gateway means to change stands in `edits` (top-level field → new JSON value) and is
+    spliced into the bytes as they leave, so that everything else reaches the upstream as sent.
+    """
+
+    endpoint: str
+    """`chat`, `completions`, `embeddings` or `responses`."""
+    body: bytes
+    fields: Mapping[str, Any]
+    model: str
+    is_stream: bool = False
+    wants_usage: bool = False
+    """The client itself asked for the usage chunk of a stream."""
+    choices: int = 1
+    completion_field: str | None = None
+    """The spelling of the completion limit that the client used, if any."""
+    completion_cap: int | None = None
+    edits: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a request is worth before it is sent."""
+
+    prompt_tokens: int
+    kind: CountKind
+    completion_tokens: int | None = None
+    """The most it may generate over all choices; None when nothing bounds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One model on one upstream, written `openai/gpt-4o-mini`."""
+
+    upstream: str
+    model: str
+
+    def __str__(self) -> str:
+        return f"{self.upstream}/{self.model}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Target":
+        """The part before the first slash is the upstream: model names may hold slashes themselves."""
+        upstream, _, model = text.partition("/")
+        return cls(upstream, model)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where a request goes and why: `targets` in the order they are tried, never empty."""
+
+    targets: tuple[Target, ...]
+    tier: str
+    """`cheap`, `expensive`, or `none` where the route names an upstream instead of a tier."""
+    reason: str
+    """One of a fixed few words; it is a metric label."""
+    probability: float | None = None
+    """That the expensive tier is needed, where the classifier was asked."""
+    compare_with: Target | None = None
+    """What a saving by tier is measured against: the expensive tier's first target, on `auto` routes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts as billed. `cached_input` is part of `input`, `reasoning` part of `output`."""
+
+    input: int
+    output: int
+    cached_input: int = 0
+    reasoning: int = 0
+    cost_nanousd: int | None = None
+    """What the upstream itself says the call cost, where it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Prices of one model in integer pico-dollars a token (USD per million tokens times 10**6).
+
+    Pico, because 37.5 nano-dollars a token is a real price.
+    """
+
+    input: int
+    cached_input: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    nanousd: int
+    source: CostSource
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What an upstream answered, once it is over.
+
+    `body` is the whole answer in its non-streamed JSON form; for a stream it is put together
+    from the events, and is None when that was not needed or could not be done.
+    """
+
+    status: int
+    is_complete: bool
+    """A finish reason was seen, no error, no cut: the only kind that may be stored or called a success."""
+    body: bytes | None = None
+    usage: Usage | None = None
+    completion_text: str | None = None
+    """What was generated so far, kept only where `usage` is missing and tokens have to be counted."""
