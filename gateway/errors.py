@@ -13,6 +13,7 @@ are written for the person who made the request: what was wrong, what was expect
     ├── ModelNotFound              no route serves this model for this caller
     ├── BodyTooLarge
     ├── BodyTimeout                the client did not finish sending
+    ├── CacheMissRequired          the client wanted a cached answer or none
     ├── Overloaded                 too much in flight in this process
     ├── UpstreamError
     │   ├── UpstreamUnavailable    could not be reached, or answered with nothing usable
@@ -104,6 +105,13 @@ class BodyTimeout(GatewayError):
     """The request body did not arrive within `server.body_timeout_s`."""
 
 
+class CacheMissRequired(GatewayError):
+    """The client sent `Cache-Control: only-if-cached` and nothing fresh is stored (RFC 9111, 5.2.1.7)."""
+
+    def __init__(self) -> None:
+        super().__init__("No stored answer matches this request, and 'Cache-Control: only-if-cached' forbids asking the model.")
+
+
 class Overloaded(GatewayError):
     """This process holds as many requests as `server.max_in_flight` allows."""
 
@@ -122,7 +130,11 @@ class UpstreamUnavailable(UpstreamError):
 
 
 class UpstreamTimeout(UpstreamError):
-    """It did not connect, answer or finish within the configured time."""
+    """It did not connect, answer or finish in time; `was_sent`: it may be working on the request, and bill it."""
+
+    def __init__(self, message: str, *, was_sent: bool = True) -> None:
+        super().__init__(message)
+        self.was_sent = was_sent
 
 
 class UpstreamCut(UpstreamError):

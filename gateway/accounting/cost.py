@@ -1,0 +1,26 @@
+"""Usage times rates, in integers: what a call cost, to the nano-dollar."""
+
+from typing import Literal
+
+from gateway.values import Cost, Rates, Usage
+
+PICO_PER_NANO = 1000
+
+
+def cost_nanousd(usage: Usage, rates: Rates) -> int:
+    """What `usage` costs at `rates`, in nano-dollars; rounded once, half up.
+
+    Tokens are taken in disjoint classes: input read from the upstream's own cache, the rest of the
+    input, and output (reasoning is in it). An upstream that reports more cached input than input is
+    charged for what it calls cached, and for no negative rest.
+    """
+    uncached = max(0, usage.input - usage.cached_input)
+    pico = uncached * rates.input + usage.cached_input * rates.cached_input + usage.output * rates.output
+    return (pico + PICO_PER_NANO // 2) // PICO_PER_NANO
+
+
+def price_call(usage: Usage, rates: Rates, *, source: Literal["computed", "estimated"]) -> Cost:
+    """The cost of one call. What the upstream itself reports wins; else `source` says whose token counts these are."""
+    if usage.cost_nanousd is not None:
+        return Cost(usage.cost_nanousd, "reported")
+    return Cost(cost_nanousd(usage, rates), source)

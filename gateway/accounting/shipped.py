@@ -1,0 +1,248 @@
+"""The prices that ship with us: genai-prices' data, compiled once to a flat table of integers.
+
+genai-prices keeps its data as a Python module of 30,000 lines that builds pydantic dataclasses. To
+import it the ordinary way takes 0.65 s, two thirds of it for an HTTP client and models that only
+its self-update and its calculator need. We want neither: prices must not change under a running
+gateway, and a call of the calculator costs 40 to 100 µs. So the module's bytecode is fetched through
+the import system (cached like any other's: 3 ms) and run with plain stand-ins for its classes
+(20 ms), never importing the package itself. Where the file is not found or has another shape, the
+package's own API is the fallback: the same table, half a second later.
+
+Every price is read with the date the table was built for. A price that changes with the hour of
+day counts at its dearest hour: better to overstate a night's bill than to understate a day's.
+"""
+
+import builtins
+import importlib.util
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gateway.values import Rates
+
+Rule = Callable[[str], bool]
+"""Whether a lower-case model name is meant by a clause of genai-prices."""
+
+PICO_PER_MTOK_USD = 10**6
+"""One dollar per million tokens, in pico-dollars per token."""
+
+COMPACT_DATE = re.compile(r"-(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=[-:]|$)")
+"""`gpt-5.2-20251211`, as some resellers write what the price data lists as `gpt-5.2-2025-12-11`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A model in the shipped data. `rates` is None where no price per token is known: never read that as free."""
+
+    name: str
+    """As the data spells it: the name asked for where it is listed in full, else the id of the model whose rule fits."""
+    rates: Rates | None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What one provider sells. `exact` holds every name its rules spell out in full, all in lower case."""
+
+    exact: Mapping[str, Listed]
+    rules: tuple[tuple[Rule, Listed], ...]
+    falls_back_to: tuple[str, ...]
+    """Providers whose models this one resells under the same names."""
+
+    def find(self, name: str) -> Listed | None:
+        """The model a lower-case `name` means, by its exact name or else by the first rule that fits."""
+        found = self.exact.get(name)
+        if found is None:
+            found = next((listed for rule, listed in self.rules if rule(name)), None)
+        return found
+
+
+def find(catalogues: Mapping[str, Catalogue], provider: str, name: str) -> Listed | None:
+    """Look `name` up with `provider` and then with those it resells, as `genai_prices` does."""
+    catalogue = catalogues[provider]
+    name = name.lower()
+    for spelling in dict.fromkeys((name, COMPACT_DATE.sub(r"-\1-\2-\3", name))):
+        for seller in (catalogue, *(catalogues[other] for other in catalogue.falls_back_to)):
+            if found := seller.find(spelling):
+                return found
+    return None
+
+
+def shipped(*, at: datetime) -> dict[str, Catalogue]:
+    """Provider id → catalogue, with the prices that hold `at` (aware), in the order of the data."""
+    try:
+        providers = bundled_providers()
+    except (OSError, LookupError):
+        from genai_prices.data_snapshot import get_snapshot  # half a second that nobody should pay without need
+
+        providers = get_snapshot().providers
+    return compiled(providers, on=at.astimezone(UTC).date())
+
+
+# ------------------------------------------------------------------ reading
+
+
+class _StandIn:
+    """Takes the place of any class the data names: keeps what it is given."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+
+class _StandIns(dict[str, Any]):
+    """A namespace in which every unknown name is a new kind of `_StandIn`, named after itself."""
+
+    def __missing__(self, name: str) -> Any:
+        if hasattr(builtins, name):
+            raise KeyError(name)  # makes the interpreter look among the builtins, as usual
+        self[name] = kind = type(name, (_StandIn,), {})
+        return kind
+
+
+def _import(name: str, scope: Any, names: Any, wanted: Any, level: int) -> ModuleType:
+    """`from .types import *` brings in nothing here; what else the data imports is the standard library."""
+    return ModuleType(name) if level else __import__(name, scope, names, wanted, level)
+
+
+def bundled_providers() -> list[Any]:
+    """genai-prices' providers as trees of stand-ins with the fields and class names of the real ones.
+
+    Raises OSError or LookupError where the installed version keeps its data elsewhere.
+    """
+    spec = importlib.util.find_spec("genai_prices")
+    if spec is None or not spec.submodule_search_locations:
+        raise LookupError("genai_prices")
+    path = Path(spec.submodule_search_locations[0], "data.py")
+    code = SourceFileLoader("genai_prices.data", str(path)).get_code("genai_prices.data")
+    if code is None:
+        raise LookupError(path)
+    names = _StandIns()
+    # The code of an installed dependency, as an import would run it.
+    exec(code, {"__builtins__": {**vars(builtins), "__import__": _import}, "__package__": "genai_prices"}, names)  # noqa: S102
+    providers: list[Any] = dict.__getitem__(names, "providers")
+    return providers
+
+
+# ------------------------------------------------------------------ compiling
+
+
+def compiled(providers: Iterable[Any], *, on: date) -> dict[str, Catalogue]:
+    """genai-prices' `Provider` objects, or stand-ins for them, as catalogues of the prices that hold `on` this day."""
+    catalogues = {provider.id: _catalogue(provider, on) for provider in providers}
+    return {
+        id_: Catalogue(c.exact, c.rules, tuple(other for other in c.falls_back_to if other in catalogues))
+        for id_, c in catalogues.items()
+    }
+
+
+def _catalogue(provider: Any, on: date) -> Catalogue:
+    exact: dict[str, Listed] = {}
+    ids: dict[str, Listed] = {}
+    rules: list[tuple[Rule, Listed]] = []
+    for model in provider.models:
+        price = rates(prices_on(model.prices, on))
+        listed = Listed(model.id, price)
+        ids.setdefault(model.id.lower(), listed)
+        for clause in _alternatives(model.match):
+            if type(clause).__name__ == "ClauseEquals":
+                exact.setdefault(clause.equals.lower(), Listed(clause.equals, price))
+            else:
+                rules.append((_rule(clause), listed))
+    # An id need not fit its own model's rule (`codestral` is a family's name), and then stands last.
+    return Catalogue(ids | exact, tuple(rules), tuple(getattr(provider, "fallback_model_providers", None) or ()))
+
+
+def _alternatives(clause: Any) -> Iterator[Any]:
+    if type(clause).__name__ == "ClauseOr":
+        for part in clause.or_:
+            yield from _alternatives(part)
+    else:
+        yield clause
+
+
+def _rule(clause: Any) -> Rule:
+    match type(clause).__name__:
+        case "ClauseEquals":
+            return clause.equals.lower().__eq__  # type: ignore[no-any-return]
+        case "ClauseStartsWith":
+            start = clause.starts_with.lower()
+            return lambda name: name.startswith(start)
+        case "ClauseEndsWith":
+            end = clause.ends_with.lower()
+            return lambda name: name.endswith(end)
+        case "ClauseContains":
+            part = clause.contains.lower()
+            return lambda name: part in name
+        case "ClauseRegex":
+            regex = clause.regex
+            return lambda name: re.search(regex, name) is not None
+        case "ClauseOr":
+            either = [_rule(part) for part in clause.or_]
+            return lambda name: any(rule(name) for rule in either)
+        case "ClauseAnd":
+            every = [_rule(part) for part in clause.and_]
+            return lambda name: all(rule(name) for rule in every)
+        case unknown:
+            raise LookupError(f"genai-prices has a matching rule we cannot read: {unknown}")
+
+
+# ------------------------------------------------------------------ prices
+
+
+def prices_on(prices: Any, on: date) -> Mapping[str, Any]:
+    """genai-prices' fields (`input_mtok`, …) as they hold `on` this day.
+
+    Of a list with conditions that is the last that applies, or else the first; of an empty list, nothing.
+    """
+    conditionals = prices if isinstance(prices, list) else [_StandIn(prices=prices)]
+    holding: list[Mapping[str, Any]] = []
+    for conditional in reversed(conditionals):
+        constraint = getattr(conditional, "constraint", None)
+        is_by_hour = type(constraint).__name__ == "TimeOfDateConstraint"
+        if is_by_hour or constraint is None or constraint.start_date <= on:
+            holding.append(vars(conditional.prices))
+            if not is_by_hour:
+                break
+    else:
+        holding += [vars(conditional.prices) for conditional in conditionals[:1]]
+    return max(holding, key=_dearness, default={})
+
+
+def _dearness(fields: Mapping[str, Any]) -> Decimal:
+    return _base(fields.get("input_mtok")) + _base(fields.get("output_mtok"))
+
+
+def rates(fields: Mapping[str, Any]) -> Rates | None:
+    """What a token costs, or None where tokens are not all that is paid for.
+
+    No input price, or one of 0, is what audio and image models have that are billed by the minute
+    or the picture; a fee per request would be left out of every sum. All of these are unknown to
+    us, not free. No output price is right for embeddings: they put out no tokens. Prices that rise
+    with the length of the context are taken at their base.
+    """
+    paid = _pico(fields.get("input_mtok"))
+    if paid == 0 or fields.get("requests_kcount") is not None:
+        return None
+    cached = fields.get("cache_read_mtok")
+    return Rates(
+        input=paid, cached_input=paid if cached is None else _pico(cached), output=_pico(fields.get("output_mtok"))
+    )
+
+
+def _base(price: Any) -> Decimal:
+    """A `Decimal`, or the `base` of a `TieredPrices`, in dollars per million tokens; nothing is 0."""
+    return Decimal(getattr(price, "base", price) or 0)
+
+
+def _pico(price: Any) -> int:
+    return pico_per_token(_base(price))
+
+
+def pico_per_token(usd_per_mtok: Decimal) -> int:
+    """Exact for every published price; a few rows of the data carry float noise in the 17th digit, which goes here."""
+    return int((usd_per_mtok * PICO_PER_MTOK_USD).to_integral_value(ROUND_HALF_UP))

@@ -1,0 +1,121 @@
+"""Prompts with the outcome of a cheap and an expensive model on each: read from JSON lines, checked row by row.
+
+One row, plain or in a `.gz` file:
+
+    {"id": "q1", "source": "gsm8k", "text": "…", "weak_score": 0, "strong_score": 1}
+
+`weak_score` and `strong_score` are how well the cheap and the expensive model did, 0 to 1. `source`
+says what kind of task it is; it may be learned from, but it is never an input, since no client sends it.
+"""
+
+import gzip
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from gateway.errors import ConfigError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    id: str
+    source: str
+    text: str
+    weak: float
+    strong: float
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows in file order, with the fingerprint of what was read."""
+
+    rows: tuple[Row, ...]
+    fingerprint: str
+    """SHA-256 over the lines that were used: it survives recompression, and names what a model was fitted on."""
+
+    @property
+    def texts(self) -> list[str]:
+        return [row.text for row in self.rows]
+
+    @property
+    def weak(self) -> Floats:
+        return np.array([row.weak for row in self.rows])
+
+    @property
+    def strong(self) -> Floats:
+        return np.array([row.strong for row in self.rows])
+
+    @property
+    def sources(self) -> NDArray[np.str_]:
+        return np.array([row.source for row in self.rows], dtype=np.str_)
+
+    def counts(self) -> dict[str, int]:
+        names, counts = np.unique(self.sources, return_counts=True)
+        return dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+
+def read(paths: Iterable[Path], *, exclude: frozenset[str] = frozenset()) -> Dataset:
+    """All rows of `paths` but those whose source is in `exclude`.
+
+    Raises ConfigError naming file and line of every row that cannot be used, ten at most.
+    """
+    digest = hashlib.sha256()
+    rows: list[Row] = []
+    problems: list[str] = []
+    for path in paths:
+        for number, line in enumerate(_lines(path), 1):
+            if not line.strip():
+                continue
+            try:
+                row = parse(line)
+            except ValueError as exc:
+                problems.append(f"{path}:{number}: {exc}")
+                continue
+            if row.source not in exclude:
+                rows.append(row)
+                digest.update(line.strip() + b"\n")
+    if not rows and not problems:
+        problems.append("no rows in " + ", ".join(map(str, paths)))
+    if problems:
+        raise ConfigError(problems[:10])
+    return Dataset(tuple(rows), digest.hexdigest())
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield from file
+    except (OSError, EOFError) as exc:
+        raise ConfigError([f"{path}: {exc}"]) from exc
+
+
+def parse(line: bytes) -> Row:
+    """One line of JSON as a Row; ValueError says what is wrong with it."""
+    try:
+        fields: Any = orjson.loads(line)
+    except orjson.JSONDecodeError as exc:
+        raise ValueError(f"not JSON: {exc}") from exc
+    if not isinstance(fields, dict) or not isinstance(fields.get("text"), str):
+        raise ValueError("expected an object with a string 'text'")
+    return Row(
+        id=str(fields.get("id", "")),
+        source=str(fields.get("source", "all")),
+        text=fields["text"],
+        weak=_score(fields, "weak_score"),
+        strong=_score(fields, "strong_score"),
+    )
+
+
+def _score(fields: dict[str, Any], name: str) -> float:
+    value = fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{name}: expected a number from 0 to 1, got {value!r}")
+    return float(value)

@@ -1,0 +1,147 @@
+"""Which encoding a model uses, and the encodings themselves, built from the rank files we ship.
+
+tiktoken would fetch its rank files over the network. Ours are package data: byte-identical copies
+(a test compares their SHA-256 with tiktoken's own constants), gzipped. Neither of tiktoken's two
+hooks for this is usable: a `tiktoken_ext` plugin that names an encoding twice breaks every encoding
+of the process, and files in `TIKTOKEN_CACHE_DIR` are deleted and fetched when a hash differs.
+"""
+
+import asyncio
+import ctypes
+import functools
+import gzip
+import re
+import threading
+from binascii import a2b_base64
+from dataclasses import dataclass
+from importlib import resources
+
+import tiktoken
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an encoding is beside its ranks; both values are copied from `tiktoken_ext.openai_public`."""
+
+    pattern: str
+    special_tokens: dict[str, int]
+
+
+_CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+_UPPER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
+_LOWER = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+
+SHAPES: dict[str, Shape] = {
+    "o200k_base": Shape(
+        pattern="|".join(
+            (
+                rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+{_CONTRACTION}",
+                rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*{_CONTRACTION}",
+                r"\p{N}{1,3}",
+                r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+                r"\s*[\r\n]+",
+                r"\s+(?!\S)",
+                r"\s+",
+            )
+        ),
+        special_tokens={"<|endoftext|>": 199_999, "<|endofprompt|>": 200_018},
+    ),
+    "cl100k_base": Shape(
+        pattern=(
+            r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+"
+            r"| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+        ),
+        special_tokens={
+            "<|endoftext|>": 100_257,
+            "<|fim_prefix|>": 100_258,
+            "<|fim_middle|>": 100_259,
+            "<|fim_suffix|>": 100_260,
+            "<|endofprompt|>": 100_276,
+        },
+    ),
+}
+
+DEFAULT = "o200k_base"
+"""For every model we know nothing of: all of OpenAI's since 2024 use it, and elsewhere it is the nearest guess."""
+
+_CL100K = re.compile(
+    r"""(?: gpt-4(?!o|\.\d)        # gpt-4, gpt-4-turbo, gpt-4-32k-0613; not gpt-4o, gpt-4.1, gpt-4.5
+          | gpt-3\.?5              # gpt-3.5-turbo, and gpt-35-turbo as Azure spells it
+          | text-embedding-
+          | davinci-002 | babbage-002 )""",
+    re.VERBOSE,
+)
+
+
+@functools.lru_cache(maxsize=4096)
+def encoding_name(model: str) -> str:
+    """The encoding of `model`: `openai/gpt-4o`, `ft:gpt-4o-mini:acme::id` and plain names alike; never an error.
+
+    After tiktoken's own table (`tiktoken/model.py`), as a rule, so that next year's names work too.
+    """
+    name = model.rpartition("/")[2].lower().removeprefix("ft:")
+    return "cl100k_base" if _CL100K.match(name) else DEFAULT
+
+
+class Encoder:
+    """One encoding; `count` may run in any thread and lets others run (tiktoken releases the GIL)."""
+
+    def __init__(self, name: str, encoding: tiktoken.Encoding) -> None:
+        self.name = name
+        self._encode = functools.partial(encoding.encode, disallowed_special=())
+
+    def count(self, text: str) -> int:
+        """Tokens of `text`, in which `<|endoftext|>` and its like are ordinary characters.
+
+        Keep `text` under some 100,000 characters: see `cut.py`. A lone surrogate counts as U+FFFD.
+        `encode_ordinary` would be quicker by a third of a microsecond, and panics on long runs of spaces.
+        """
+        return len(self._encode(text))
+
+
+class Encodings:
+    """The encodings of this process, each built once: 0.3 s for o200k_base, 0.15 s for cl100k_base."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, Encoder] = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> Encoder | None:
+        """The encoder, if it has been loaded."""
+        return self._built.get(name)
+
+    async def load(self, name: str = DEFAULT) -> Encoder:
+        """The encoder, built in a thread if this is the first call for `name`."""
+        return self._built.get(name) or await asyncio.to_thread(self.load_here, name)
+
+    def load_here(self, name: str = DEFAULT) -> Encoder:
+        """As `load`, in this thread: for tools without an event loop."""
+        with self._lock:
+            if name not in self._built:
+                self._built[name] = _build(name)
+            return self._built[name]
+
+
+def _build(name: str) -> Encoder:
+    shape = SHAPES[name]
+    ranks = read_ranks(name)
+    encoding = tiktoken.Encoding(
+        name, pat_str=shape.pattern, mergeable_ranks=ranks, special_tokens=shape.special_tokens
+    )
+    ranks.clear()  # the Rust core has its own copy; the Encoding would keep this one, 25 MB, for good
+    _return_memory()
+    return Encoder(name, encoding)
+
+
+def read_ranks(name: str) -> dict[bytes, int]:
+    """Token bytes → rank, from the shipped file: a base64 token and its rank in each line."""
+    file = resources.files(__package__) / "ranks" / f"{name}.tiktoken.gz"
+    words = gzip.decompress(file.read_bytes()).split()
+    return dict(zip(map(a2b_base64, words[0::2]), map(int, words[1::2]), strict=True))
+
+
+def _return_memory() -> None:
+    """Hand freed heap back to the system, where libc can (glibc): a build leaves some 10 MB of it behind."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

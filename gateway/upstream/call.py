@@ -1,0 +1,180 @@
+"""Getting an answer: the loop over targets, up to the first byte that may reach the client.
+
+A whole answer is read to its end here. A stream is opened, and held until its first event is
+there and is no error, so that a failure can still become a status or another target's turn.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+from multidict import CIMultiDict
+
+from gateway.config.model import Upstream
+from gateway.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
+from gateway.exchange import Headers
+from gateway.record import Attempt
+from gateway.upstream.classify import (
+    may_fall_back_on_error,
+    may_fall_back_on_status,
+    outcome_of_error,
+    outcome_of_status,
+)
+from gateway.upstream.client import Reply, UpstreamClient
+from gateway.values import Target
+from gateway.wire import sse
+
+_MB = 1 << 20
+_KB = 1 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What is to be sent: `body` is made per target, since model and field spellings differ."""
+
+    path: str
+    headers: CIMultiDict[str]
+    body: Callable[[Target, Upstream], bytes]
+    is_stream: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer, of any status."""
+
+    target: Target
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class EventStream:
+    """An open stream of events whose first one is there. `close()` it in any case."""
+
+    def __init__(self, target: Target, reply: Reply, config: Upstream) -> None:
+        self.target = target
+        self.status = reply.status
+        self.headers = reply.headers
+        self._reply = reply
+        self._idle_s = config.idle_timeout_s
+        self._splitter = sse.EventSplitter(config.max_event_kb * _KB)
+        self._first = b""
+
+    async def open(self) -> None:
+        """Wait for the first event with data. Raises UpstreamUnavailable when it is an error or never comes."""
+        block = b""
+        while not (first := next((event for event in sse.events(block) if event.data), None)):
+            more = await self._next(None)
+            if not more:
+                raise UpstreamUnavailable("The model API ended its stream before the first event.")
+            block += more
+        if (message := _error_message(first.data)) is not None:
+            raise UpstreamUnavailable(f"The model API answered with an error instead of a stream: {message}")
+        self._first = block
+
+    async def next_block(self) -> bytes:
+        """The next whole events, as they stood on the wire; empty at the end."""
+        if self._first:
+            first, self._first = self._first, b""
+            return first
+        return await self._next(self._idle_s)
+
+    async def _next(self, idle_s: float | None) -> bytes:
+        try:
+            while chunk := await self._reply.next_chunk(idle_s):
+                if block := self._splitter.feed(chunk):
+                    return block
+        except sse.EventTooLarge as error:
+            raise UpstreamUnavailable(f"The model API's stream cannot be relayed: {error}.") from None
+        return self._splitter.rest()
+
+    def close(self) -> None:
+        self._reply.close()
+
+
+class Upstreams:
+    """All upstreams of one configuration."""
+
+    def __init__(self, clients: Mapping[str, UpstreamClient]) -> None:
+        self.clients = clients
+
+    async def call(self, targets: Sequence[Target], outgoing: Outgoing, attempts: list[Attempt]) -> Answer | EventStream:
+        """Ask `targets` in order until one answers with something that another could not better.
+
+        Every try is noted in `attempts`, also when this is cancelled. Raises the last UpstreamError;
+        an upstream's own error status is an `Answer`.
+        """
+        deadline = asyncio.get_running_loop().time() + self.clients[targets[0].upstream].config.total_timeout_s
+        for target in targets[:-1]:
+            try:
+                answer = await self._attempt(target, outgoing, deadline, attempts)
+            except UpstreamError as error:
+                if not may_fall_back_on_error(error):
+                    raise
+                continue
+            if not may_fall_back_on_status(answer.status):
+                return answer
+            if isinstance(answer, EventStream):
+                answer.close()
+        return await self._attempt(targets[-1], outgoing, deadline, attempts)
+
+    async def _attempt(
+        self, target: Target, outgoing: Outgoing, deadline: float, attempts: list[Attempt]
+    ) -> Answer | EventStream:
+        attempt = Attempt(target)
+        attempts.append(attempt)
+        began = time.monotonic()
+        try:
+            answer = await self._bounded(target, outgoing, deadline)
+            attempt.outcome = outcome_of_status(answer.status)
+            return answer
+        except UpstreamError as error:
+            attempt.outcome = outcome_of_error(error)
+            raise
+        finally:
+            attempt.duration_s = time.monotonic() - began
+
+    async def _bounded(self, target: Target, outgoing: Outgoing, deadline: float) -> Answer | EventStream:
+        client = self.clients[target.upstream]
+        limit = deadline
+        if outgoing.is_stream:
+            limit = min(deadline, asyncio.get_running_loop().time() + client.config.first_byte_timeout_s)
+        try:
+            async with asyncio.timeout_at(limit):
+                return await _ask(client, target, outgoing)
+        except TimeoutError:
+            raise UpstreamTimeout("The model API did not answer in time.") from None
+
+
+async def _ask(client: UpstreamClient, target: Target, outgoing: Outgoing) -> Answer | EventStream:
+    body = outgoing.body(target, client.config)
+    reply = await client.send("POST", outgoing.path, headers=outgoing.headers, body=body)
+    is_open = False
+    try:
+        if outgoing.is_stream and reply.status == 200 and reply.is_event_stream:
+            stream = EventStream(target, reply, client.config)
+            await stream.open()
+            is_open = True
+            return stream
+        whole = await reply.read(int(client.config.max_response_mb * _MB))
+        return Answer(target, reply.status, reply.headers, whole)
+    finally:
+        if not is_open:
+            reply.close()
+
+
+def _error_message(data: bytes) -> str | None:
+    """The message of an error event; None for any other."""
+    if b'"error"' not in data:
+        return None
+    try:
+        event = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    error = event.get("error") if isinstance(event, dict) else None
+    if not error:
+        return None
+    message = error.get("message") if isinstance(error, dict) else error
+    return str(message)[:500]

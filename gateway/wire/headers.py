@@ -1,0 +1,143 @@
+"""Which headers cross the gateway, in which direction, and what it says in its own.
+
+Towards the upstream nothing may steer or identify what belongs to the operator (credentials,
+organisation, cookies, addresses); towards the client nothing may reveal or outlive the upstream
+connection (cookies, alternative services, its framing).
+"""
+
+import re
+import secrets
+
+from multidict import CIMultiDict
+
+from gateway.exchange import Headers
+from gateway.record import Record
+from gateway.values import NANO
+
+Pairs = list[tuple[str, str]]
+
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""RFC 9110, 7.6.1, with the older `keep-alive` and `proxy-connection`."""
+
+_NOT_UPSTREAM = _HOP_BY_HOP | {
+    "host",
+    "content-length",
+    "expect",
+    "accept-encoding",
+    "authorization",
+    "api-key",
+    "x-api-key",
+    "cookie",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-request-id",
+    "cache-control",
+    "openai-organization",
+    "openai-project",
+}
+_NOT_UPSTREAM_PREFIXES = ("x-gateway-", "x-forwarded-")
+_CALLERS_OWN = frozenset({"authorization", "openai-organization", "openai-project"})
+"""Sent on only under `auth: passthrough`, where the credentials are the client's."""
+
+_NOT_CLIENT = _HOP_BY_HOP | {
+    "content-length",
+    "content-encoding",
+    "date",
+    "server",
+    "set-cookie",
+    "alt-svc",
+    "strict-transport-security",
+    "x-request-id",
+    "server-timing",
+    "cache-status",
+    "age",
+}
+_NOT_CLIENT_PREFIXES = ("x-gateway-", "access-control-")
+
+_SANE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+
+
+def request_id(headers: Headers) -> str:
+    """The client's own `x-request-id` if it is sane (it ends up in logs), else a new one."""
+    given = headers.get("x-request-id")
+    if given is not None and _SANE_ID.fullmatch(given):
+        return given
+    return f"req_{secrets.token_hex(12)}"
+
+
+def to_upstream(headers: Headers, *, own_credentials: bool, keep: frozenset[str] = frozenset()) -> CIMultiDict[str]:
+    """The client's headers that go on; its credentials too if they are its `own_credentials` for the upstream."""
+    kept = keep | _CALLERS_OWN if own_credentials else keep
+    named = _connection_tokens(headers)
+    return CIMultiDict(
+        (name, value)
+        for name, value in headers.items()
+        if (lower := name.lower()) in kept
+        or not (lower in _NOT_UPSTREAM or lower in named or lower.startswith(_NOT_UPSTREAM_PREFIXES))
+    )
+
+
+def to_client(headers: Headers, *, keep: frozenset[str] = frozenset()) -> Pairs:
+    """The upstream's headers that reach the client; its request id under `x-upstream-request-id`."""
+    named = _connection_tokens(headers)
+    pairs = [
+        (name, value)
+        for name, value in headers.items()
+        if (lower := name.lower()) in keep
+        or not (lower in _NOT_CLIENT or lower in named or lower.startswith(_NOT_CLIENT_PREFIXES))
+    ]
+    upstream_id = headers.get("x-request-id")
+    if upstream_id is not None:
+        pairs.append(("x-upstream-request-id", upstream_id))
+    return pairs
+
+
+def from_record(record: Record, *, total_s: float) -> Pairs:
+    """Our own headers, all of them read off the record."""
+    pairs = [("x-request-id", record.request_id)]
+    if record.route is not None:
+        pairs.append(("x-gateway-route", record.route))
+    if record.decision is not None and record.decision.tier != "none":
+        pairs.append(("x-gateway-tier", record.decision.tier))
+    if record.target is not None:
+        pairs.append(("x-gateway-model", _one_line(str(record.target))))
+    if record.estimate is not None:
+        pairs.append(("x-gateway-prompt-tokens", str(record.estimate.prompt_tokens)))
+    if not record.is_stream and record.usage is not None and not record.price_unknown:
+        pairs.append(("x-gateway-cost-usd", usd(record.cost.nanousd if record.cost else 0)))
+    pairs.append(
+        ("Server-Timing", f"total;dur={total_s * 1000:.1f}, upstream;dur={record.upstream_s * 1000:.1f}"),
+    )
+    return pairs
+
+
+def usd(nanousd: int) -> str:
+    """Nano-dollars as a plain decimal number of dollars, exact: `0.000005400`."""
+    return f"{nanousd // NANO}.{nanousd % NANO:09d}"
+
+
+def _connection_tokens(headers: Headers) -> frozenset[str]:
+    """Header names that `Connection` lists: they are for one hop only."""
+    if "connection" not in headers:
+        return frozenset()
+    return frozenset(
+        token.strip().lower() for value in headers.getall("connection") for token in value.split(",") if token.strip()
+    )
+
+
+def _one_line(value: str) -> str:
+    """A client names models; what it names must not become a header of its own."""
+    return re.sub(r"[^\x20-\x7e]", "?", value)
