@@ -87,7 +87,7 @@ class ModelNotFound(GatewayError):
 
     def __init__(self, model: str) -> None:
         super().__init__(
-            f"The model '{model}' does not exist or you do not have access to it. GET /v1/models lists what this key may use.",
+            f"The model '{model}' does not exist or you do not have access to it. GET /v1/models lists yours.",
             param="model",
         )
         self.model = model
@@ -109,7 +109,9 @@ class CacheMissRequired(GatewayError):
     """The client sent `Cache-Control: only-if-cached` and nothing fresh is stored (RFC 9111, 5.2.1.7)."""
 
     def __init__(self) -> None:
-        super().__init__("No stored answer matches this request, and 'Cache-Control: only-if-cached' forbids asking the model.")
+        super().__init__(
+            "No stored answer matches this request, and 'Cache-Control: only-if-cached' forbids asking the model."
+        )
 
 
 class Overloaded(GatewayError):

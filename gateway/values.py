@@ -52,9 +52,10 @@ class Request:
     wants_usage: bool = False
     """The client itself asked for the usage chunk of a stream."""
     choices: int = 1
-    completion_field: str | None = None
-    """The spelling of the completion limit that the client used, if any."""
+    completion_caps: Mapping[str, int] = field(default_factory=dict)
+    """The completion limit as the client set it, under each spelling it used; nulls are left out."""
     completion_cap: int | None = None
+    """The limit that holds, after the route's policy."""
     edits: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -52,7 +52,9 @@ class Server(Section):
     host: str = "127.0.0.1"
     port: Port = Field(8080, description="0 picks a free one")
     admin: Admin = Admin()
-    max_body_mb: float = Field(20, gt=0, le=1024, description="of the inference endpoints; pass-through streams unbounded")
+    max_body_mb: float = Field(
+        20, gt=0, le=1024, description="of the inference endpoints; pass-through streams unbounded"
+    )
     max_json_nodes: int = Field(500_000, ge=100, description="brackets and commas, counted before parsing")
     tls: Tls = Tls()
     max_in_flight: int = Field(2000, ge=1, description="beyond it 503 at once")
@@ -113,7 +115,9 @@ class Match(Section):
 class Router(Section):
     """How `tier: auto` decides."""
 
-    classifier: str | None = Field(None, description="JSON file made by `gateway router train`; default: the shipped one")
+    classifier: str | None = Field(
+        None, description="JSON file made by `gateway router train`; default: the shipped one"
+    )
     threshold: float | None = Field(None, ge=0, le=1, description="expensive from this probability on")
     quality: float | None = Field(None, gt=0, le=1, description="share of the expensive tier's quality to keep")
 
@@ -192,7 +196,9 @@ class Config(Section):
     store: str = Field("memory", pattern=r"^(memory|rediss?://\S+)$", description="memory, redis://… or rediss://…")
     store_timeout_s: Seconds = Field(0.05, description="one command; beyond it the store counts as away")
     upstreams: dict[Name, Upstream] = Field(min_length=1)
-    tiers: dict[Tier, Annotated[tuple[str, ...], Field(min_length=1)]] = Field({}, description="upstream/model, tried in order")
+    tiers: dict[Tier, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        {}, description="upstream/model, tried in order"
+    )
     routes: tuple[Route, ...] = Field(min_length=1)
     auth: Literal["required", "passthrough", "none"] = "required"
     allow_open: bool = Field(False, description="auth: none on a host others can reach")

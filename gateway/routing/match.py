@@ -59,7 +59,10 @@ class RouteTable:
     def aliases(self, caller: Caller) -> list[str]:
         """The model names this caller may send that routes spell out in full, in order, once each."""
         names = (
-            name for route in self.admitted(caller) for name in route.match.models if not any(mark in name for mark in "*?[")
+            name
+            for route in self.admitted(caller)
+            for name in route.match.models
+            if not any(mark in name for mark in "*?[")
         )
         return list(dict.fromkeys(names))
 

@@ -100,7 +100,9 @@ class Upstreams:
     def __init__(self, clients: Mapping[str, UpstreamClient]) -> None:
         self.clients = clients
 
-    async def call(self, targets: Sequence[Target], outgoing: Outgoing, attempts: list[Attempt]) -> Answer | EventStream:
+    async def call(
+        self, targets: Sequence[Target], outgoing: Outgoing, attempts: list[Attempt]
+    ) -> Answer | EventStream:
         """Ask `targets` in order until one answers with something that another could not better.
 
         Every try is noted in `attempts`, also when this is cancelled. Raises the last UpstreamError;

@@ -19,6 +19,7 @@ from gateway.config.model import Upstream
 from gateway.errors import UpstreamCut, UpstreamTimeout, UpstreamUnavailable
 from gateway.exchange import Headers
 
+
 class Reply:
     """A response whose head has arrived. `close()` it in any case; before its end that cuts the connection."""
 
@@ -35,7 +36,7 @@ class Reply:
         return self._response.content_type == "text/event-stream"
 
     async def next_chunk(self, idle_s: float | None) -> bytes:
-        """What arrives next, empty at the end. Raises UpstreamTimeout after `idle_s` of silence, UpstreamCut on a break."""
+        """What arrives next, empty at the end; UpstreamTimeout after `idle_s` of silence, UpstreamCut on a break."""
         try:
             async with asyncio.timeout(idle_s) as idle:
                 return await self._response.content.readany()

@@ -45,7 +45,6 @@ class Chat(Endpoint):
         if choices > _MAX_CHOICES:
             raise BadRequest(f"'n' must be at most {_MAX_CHOICES}, not {choices}.", param="n")
         caps = {name: cap for name in self.completion_fields if (cap := optional_int(fields, name, least=1))}
-        field, cap = min(caps.items(), key=lambda item: item[1], default=(None, None))
         is_stream = optional_bool(fields, "stream")
         options = optional_object(fields, "stream_options")
         return Request(
@@ -56,8 +55,8 @@ class Chat(Endpoint):
             is_stream=is_stream,
             wants_usage=is_stream and optional_bool(options, "include_usage"),
             choices=choices,
-            completion_field=field,
-            completion_cap=cap,
+            completion_caps=caps,
+            completion_cap=max(caps.values(), default=None),
         )
 
     def query(self, request: Request) -> str:
@@ -68,7 +67,7 @@ class Chat(Endpoint):
 
     def outgoing_edits(self, request: Request, *, completion_field: str, stream_usage: bool) -> dict[str, Any]:
         edits: dict[str, Any] = {}
-        if request.completion_field is None and request.completion_cap is not None:
+        if not request.completion_caps and request.completion_cap is not None:
             edits[completion_field] = request.completion_cap
         if request.is_stream and stream_usage and not request.wants_usage:
             edits["stream_options"] = {**optional_object(request.fields, "stream_options"), "include_usage": True}
@@ -87,8 +86,8 @@ class Chat(Endpoint):
     def assemble(self, events: Sequence[Json]) -> dict[str, Any] | None:
         return chat_stream.assemble(events)
 
-    def generated_text(self, events: Iterable[Json]) -> str:
-        return "".join(text for event in events for text in _strings(_deltas(event)))
+    def generated_text(self, answers: Iterable[Json]) -> str:
+        return "".join(text for answer in answers for text in _strings(_messages(answer)))
 
     def to_stream(self, answer: Mapping[str, Any], *, include_usage: bool) -> list[bytes]:
         return chat_stream.encode_stream(answer, include_usage=include_usage)
@@ -122,18 +121,18 @@ def _finish_reason(choice: object) -> Any:
     return choice.get("finish_reason") if isinstance(choice, dict) else None
 
 
-def _deltas(event: Json) -> Iterator[object]:
-    choices = event.get("choices")
+def _messages(answer: Json) -> Iterator[object]:
+    choices = answer.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict):
-            yield choice.get("delta")
+            yield choice.get("delta") or choice.get("message")
 
 
 _NOT_GENERATED = frozenset({"role", "id", "type", "index"})
 
 
 def _strings(values: Iterable[object]) -> Iterator[str]:
-    """Every generated string inside deltas, at any depth: content, refusals, reasoning, tool names and arguments."""
+    """Every generated string in messages or deltas, at any depth: content, refusals, reasoning, tool names, arguments."""
     for value in values:
         if isinstance(value, str):
             yield value

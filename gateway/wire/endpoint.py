@@ -64,8 +64,8 @@ class Endpoint(ABC):
         """The whole answer that the events of a stream amount to; None when it did not come to its end."""
 
     @abstractmethod
-    def generated_text(self, events: Iterable[Json]) -> str:
-        """All that was generated so far, in no particular order, to count its tokens."""
+    def generated_text(self, answers: Iterable[Json]) -> str:
+        """All that was generated in whole answers or events of a stream, in order, to count its tokens."""
 
     @abstractmethod
     def to_stream(self, answer: Mapping[str, Any], *, include_usage: bool) -> list[bytes]:

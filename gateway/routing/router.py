@@ -1,0 +1,59 @@
+"""The routing of one configuration: its tiers and, for each `auto` route, a classifier and a threshold."""
+
+from pathlib import Path
+
+from gateway.config.model import Config, Route, Tier
+from gateway.errors import BadRequest, NotAllowed
+from gateway.routing.decide import decide, threshold_of
+from gateway.routing.model import Classifier
+from gateway.values import Decision, Target
+
+_TIERS: dict[str, Tier] = {"cheap": "cheap", "expensive": "expensive"}
+
+
+class Router:
+    """Decides by route. A classifier file that several routes name is loaded once."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        """Relative classifier paths start at `folder`. Raises ConfigError for a file that cannot be used."""
+        self._tiers = {tier: config.targets(tier) for tier in config.tiers}
+        files = {route.router.classifier for route in config.routes if route.tier == "auto"}
+        loaded = {name: Classifier.load(None if name is None else folder / name) for name in files}
+        self._classifiers = {
+            route.name: loaded[route.router.classifier] for route in config.routes if route.tier == "auto"
+        }
+        self._thresholds = {
+            route.name: threshold_of(route, self._classifiers[route.name])
+            for route in config.routes
+            if route.name in self._classifiers
+        }
+
+    def counting_model(self, route: Route, model: str) -> str:
+        """Whose encoding counts a prompt before it is decided where it goes."""
+        if route.upstream is not None:
+            return model
+        tier = "expensive" if route.tier == "auto" else route.tier
+        return self._tiers[tier or "expensive"][0].model
+
+    def decide(self, route: Route, *, model: str, query: str, forced: str | None) -> Decision:
+        """Targets, tier and reason; `forced` is what the client sent as `x-gateway-tier`."""
+        return decide(
+            route,
+            self._tiers,
+            model=model,
+            query=query,
+            forced=_forced_tier(route, forced),
+            classifier=self._classifiers.get(route.name),
+            threshold=self._thresholds.get(route.name),
+        )
+
+
+def _forced_tier(route: Route, forced: str | None) -> Tier | None:
+    if forced is None:
+        return None
+    tier = _TIERS.get(forced)
+    if tier is None:
+        raise BadRequest(f"'x-gateway-tier' must be cheap or expensive, not '{forced[:40]}'.")
+    if route.tier != "auto":
+        raise NotAllowed(f"Route '{route.name}' does not leave the tier to its callers; leave out 'x-gateway-tier'.")
+    return tier
