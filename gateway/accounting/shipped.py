@@ -41,7 +41,7 @@ class Listed:
     """A model in the shipped data. `rates` is None where no price per token is known: never read that as free."""
 
     name: str
-    """As the data spells it: the name asked for where it is listed in full, else the id of the model whose rule fits."""
+    """In the data's spelling: what was asked for if listed in full, else the id of the model whose rule fits."""
     rates: Rates | None
 
 
@@ -71,17 +71,6 @@ def find(catalogues: Mapping[str, Catalogue], provider: str, name: str) -> Liste
             if found := seller.find(spelling):
                 return found
     return None
-
-
-def shipped(*, at: datetime) -> dict[str, Catalogue]:
-    """Provider id → catalogue, with the prices that hold `at` (aware), in the order of the data."""
-    try:
-        providers = bundled_providers()
-    except (OSError, LookupError):
-        from genai_prices.data_snapshot import get_snapshot  # half a second that nobody should pay without need
-
-        providers = get_snapshot().providers
-    return compiled(providers, on=at.astimezone(UTC).date())
 
 
 # ------------------------------------------------------------------ reading
@@ -129,6 +118,17 @@ def bundled_providers() -> list[Any]:
 
 
 # ------------------------------------------------------------------ compiling
+
+
+def shipped(*, at: datetime, read: Callable[[], list[Any]] = bundled_providers) -> dict[str, Catalogue]:
+    """Provider id → catalogue, with the prices that hold `at` (aware), in the order of the data."""
+    try:
+        providers = read()
+    except (OSError, LookupError):
+        from genai_prices.data_snapshot import get_snapshot  # half a second that nobody should pay without need
+
+        providers = get_snapshot().providers
+    return compiled(providers, on=at.astimezone(UTC).date())
 
 
 def compiled(providers: Iterable[Any], *, on: date) -> dict[str, Catalogue]:
@@ -179,8 +179,8 @@ def _rule(clause: Any) -> Rule:
             part = clause.contains.lower()
             return lambda name: part in name
         case "ClauseRegex":
-            regex = clause.regex
-            return lambda name: re.search(regex, name) is not None
+            search = re.compile(clause.regex).search
+            return lambda name: search(name) is not None
         case "ClauseOr":
             either = [_rule(part) for part in clause.or_]
             return lambda name: any(rule(name) for rule in either)
@@ -188,7 +188,7 @@ def _rule(clause: Any) -> Rule:
             every = [_rule(part) for part in clause.and_]
             return lambda name: all(rule(name) for rule in every)
         case unknown:
-            raise LookupError(f"genai-prices has a matching rule we cannot read: {unknown}")
+            raise ValueError(f"genai-prices has a matching rule we cannot read: {unknown}")
 
 
 # ------------------------------------------------------------------ prices
@@ -199,7 +199,7 @@ def prices_on(prices: Any, on: date) -> Mapping[str, Any]:
 
     Of a list with conditions that is the last that applies, or else the first; of an empty list, nothing.
     """
-    conditionals = prices if isinstance(prices, list) else [_StandIn(prices=prices)]
+    conditionals: list[Any] = prices if isinstance(prices, list) else [_StandIn(prices=prices)]
     holding: list[Mapping[str, Any]] = []
     for conditional in reversed(conditionals):
         constraint = getattr(conditional, "constraint", None)

@@ -1,0 +1,73 @@
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.accounting.cost import cost_nanousd, price_call
+from gateway.values import Cost, Rates, Usage
+
+GPT_4O_MINI = Rates(input=150_000, cached_input=75_000, output=600_000)
+
+tokens = st.integers(0, 10_000_000)
+prices = st.integers(0, 1_000_000_000)
+rates = st.builds(Rates, input=prices, cached_input=prices, output=prices)
+
+
+@st.composite
+def usages(draw: st.DrawFn) -> Usage:
+    paid = draw(tokens)
+    return Usage(input=paid, output=draw(tokens), cached_input=draw(st.integers(0, paid)))
+
+
+def test_a_call_costs_its_tokens_times_their_prices() -> None:
+    usage = Usage(input=1_000, output=200, cached_input=400, reasoning=150)
+    assert cost_nanousd(usage, GPT_4O_MINI) == 600 * 150 + 400 * 75 + 200 * 600
+
+
+@pytest.mark.parametrize(("pico", "nano"), [(0, 0), (499, 0), (500, 1), (1_499, 1), (1_500, 2), (37_500, 38)])
+def test_half_a_nano_dollar_rounds_up(pico: int, nano: int) -> None:
+    assert cost_nanousd(Usage(input=1, output=0), Rates(pico, 0, 0)) == nano
+
+
+def test_a_call_is_rounded_once() -> None:
+    usage = Usage(input=2, output=1, cached_input=1)
+    assert cost_nanousd(usage, Rates(400, 400, 400)) == 1
+
+
+def test_more_cached_than_input_makes_no_negative_rest() -> None:
+    assert cost_nanousd(Usage(input=100, output=0, cached_input=300), GPT_4O_MINI) == 300 * 75
+
+
+@given(usages(), rates)
+def test_the_cost_is_within_half_a_nano_dollar_of_the_exact_sum(usage: Usage, rates: Rates) -> None:
+    exact = Fraction(
+        (usage.input - usage.cached_input) * rates.input
+        + usage.cached_input * rates.cached_input
+        + usage.output * rates.output,
+        1_000,
+    )
+    assert abs(cost_nanousd(usage, rates) - exact) <= Fraction(1, 2)
+
+
+@given(usages(), rates, tokens)
+def test_more_output_never_costs_less(usage: Usage, rates: Rates, more: int) -> None:
+    larger = Usage(input=usage.input, output=usage.output + more, cached_input=usage.cached_input)
+    assert cost_nanousd(larger, rates) >= cost_nanousd(usage, rates) >= 0
+
+
+@given(usages(), prices)
+def test_with_one_price_for_all_the_classes_do_not_matter(usage: Usage, price: int) -> None:
+    flat = Rates(price, price, price)
+    assert cost_nanousd(usage, flat) == cost_nanousd(Usage(input=usage.input + usage.output, output=0), flat)
+
+
+def test_what_the_upstream_reports_wins() -> None:
+    usage = Usage(input=1_000, output=0, cost_nanousd=7)
+    assert price_call(usage, GPT_4O_MINI, source="computed") == Cost(7, "reported")
+
+
+def test_whose_count_it_was_is_kept() -> None:
+    usage = Usage(input=1_000, output=0)
+    assert price_call(usage, GPT_4O_MINI, source="computed") == Cost(150_000, "computed")
+    assert price_call(usage, GPT_4O_MINI, source="estimated") == Cost(150_000, "estimated")
