@@ -1,0 +1,49 @@
+# What people type. Each target first makes the environment it needs, from the hashed locks; that takes
+# Python >= 3.11 and a package index, nothing else.
+
+PYTHON ?= python3
+ARGS ?=
+
+RUN := .venv-run
+DEV := .venv
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test lint lock clean run-env dev-env
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: run-env ## simulated upstream, gateway and real prompts; prints what was spent and saved (ARGS=--once: then ends)
+	@$(RUN)/bin/gateway demo $(ARGS)
+
+serve: run-env ## run the gateway (ARGS="-c FILE --port N")
+	@$(RUN)/bin/gateway serve $(ARGS)
+
+test: lint ## ruff, mypy and pytest (ARGS="-k NAME" for some of it)
+	$(DEV)/bin/python -m pytest $(ARGS)
+
+lint: dev-env ## ruff and mypy
+	$(DEV)/bin/ruff check
+	$(DEV)/bin/ruff format --check
+	$(DEV)/bin/mypy
+
+lock: dev-env ## write the locks anew after a change of dependencies (UPGRADE=1: the newest versions)
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) pyproject.toml --all-extras --group dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) --group build -c requirements-dev.lock -o .ci/build.lock
+	$(COMPILE) --group installer -o .ci/installer.lock
+	@! grep -n '://' requirements.lock requirements-dev.lock .ci/*.lock || { echo 'A lock names a host.'; exit 1; }
+
+# Pins stay as they are unless UPGRADE says otherwise; one file serves every platform and Python version.
+COMPILE = $(DEV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+
+clean: ## remove environments, caches and builds; never var/, where the data is
+	rm -rf $(RUN) $(DEV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+run-env:
+	@$(PYTHON) .ci/venv.py $(RUN) requirements.lock
+
+dev-env:
+	@$(PYTHON) .ci/venv.py $(DEV) requirements-dev.lock
