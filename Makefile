@@ -43,7 +43,7 @@ clean: ## remove environments, caches and builds; never var/, where the data is
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 run-env:
-	@$(PYTHON) .ci/venv.py $(RUN) requirements.lock
+	@$(PYTHON) .ci/install.py $(RUN) requirements.lock
 
 dev-env:
-	@$(PYTHON) .ci/venv.py $(DEV) requirements-dev.lock
+	@$(PYTHON) .ci/install.py $(DEV) requirements-dev.lock

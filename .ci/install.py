@@ -1,6 +1,6 @@
 """Make ENV a virtual environment that holds what LOCK pins, and this project.
 
-    python3 .ci/venv.py ENV LOCK [WHEEL]
+    python3 .ci/install.py ENV LOCK [WHEEL]
 
 Needs Python and a package index, nothing else. Everything downloaded is checked against the hash in
 its lock. uv does the work where it can (seconds), pip elsewhere (a minute). The project is installed
