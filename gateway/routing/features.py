@@ -22,7 +22,7 @@ _WORD = re.compile(r"[^\W_]+")
 _TO_SPACES = {code: " " for code in range(128) if not chr(code).isalnum()}
 _TO_MARKS = {code: None for code in range(128) if chr(code).isalnum() or chr(code) == " "}
 _OPTION = re.compile(r"^\(?[A-Ja-j][.)] *(.*)$", re.MULTILINE)
-_NUMERIC = re.compile(r"^[-+$£€]?[\d.,/^*×x() eE%°-]*\d[\d.,/^*×x() eE%°-]*\s?\S{0,6}$")
+_NUMERIC = re.compile(r"^[-+$£€]?[\d.,/^*x() eE%°-]*\d[\d.,/^*x() eE%°-]*\s?\S{0,6}$")
 
 
 def _lexicon(classes: Mapping[str, str]) -> dict[str, str]:
@@ -41,13 +41,13 @@ _CLASS_OF = _lexicon(
         "condition": "if unless suppose assume assuming given provided whether otherwise let",
         "contrast": "but however although though while whereas despite instead rather",
         "cause": "because since therefore thus hence so due cause causes caused result results",
-        "comparison": "more less than most least greater smaller larger higher lower fewer best worst better same equal",
-        "quantity": "all some any each every many much few several both half twice double triple total sum average percent",
+        "comparison": "more less than most least greater smaller larger higher lower best worst better same equal",
+        "quantity": "all some any each every many much few several both half twice double total average percent",
         "time": "hour hours minute minutes second seconds day days week weeks month months year years today tomorrow",
         "money": "dollar dollars cent cents price cost costs pay paid buy bought sell sold profit interest tax",
         "unit": "kg g m cm mm km s ms n j w v hz pa mol k ml l ft lb in mi mph atm kj cal ev nm torr btu psia oz",
-        "mathematics": "find calculate compute evaluate determine solve prove integral derivative equation function matrix "
-        "vector probability theorem polynomial group ring field graph sequence limit frac sqrt int sum cdot times",
+        "mathematics": "find calculate compute evaluate determine solve prove integral derivative equation function "
+        "matrix vector probability theorem polynomial group ring field graph sequence limit frac sqrt int cdot times",
         "physics": "velocity force energy mass temperature pressure current voltage charge density wave gas heat",
         "code": "def return class print import assert python java sql code list dict string len range self lambda",
         "law": "court plaintiff defendant statute contract law jury liable sued murder felony counsel testify",

@@ -17,6 +17,7 @@ import importlib.resources
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, sqrt
+from operator import mul
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,8 +27,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from gateway.errors import ConfigError
 from gateway.routing import features
 
-FORMAT = "llm-gateway-router"
-SCHEMA = 1
 MAX_BYTES = 32 * 2**20
 """A file beyond this is not one of ours: the shipped one has under 5 MB."""
 
@@ -168,14 +167,7 @@ class Classifier:
     def judge(self, query: str) -> Verdict:
         """Probability in (0, 1) that the expensive model answers `query` better, and how far to believe it."""
         seen = features.extract(query)
-        rows = [row for row in map(self._term_rows.get, set(seen.terms)) if row is not None]
-        columns = zip(*rows, strict=True) if rows else [(0.0,)] * (2 * self._kinds + 1)
-        squares, *sums = map(sum, columns)
-        norm = sqrt(squares) or 1.0
-        logits = [
-            total / norm + offset + sum(map(float.__mul__, row, seen.surface))
-            for total, offset, row in zip(sums, self._offsets, self._surface_rows, strict=True)
-        ]
+        logits = self._logits([row for row in map(self._term_rows.get, set(seen.terms)) if row is not None], seen)
         shares = softmax(logits[: self._kinds])
         score = sum(share * need for share, need in zip(shares, logits[self._kinds :], strict=True))
         calibration = self.document.calibration
@@ -187,9 +179,40 @@ class Classifier:
             kind=self.document.kinds[max(range(self._kinds), key=shares.__getitem__)],
         )
 
+    def _logits(self, rows: list[tuple[float, ...]], seen: features.Features) -> list[float]:
+        """Gate and need logit of each kind; `rows` are those of the known terms."""
+        columns = zip(*rows, strict=True) if rows else [(0.0,)] * (2 * self._kinds + 1)
+        squares, *sums = map(sum, columns)
+        norm = sqrt(squares) or 1.0
+        return [
+            total / norm + offset + sum(map(mul, row, seen.surface))
+            for total, offset, row in zip(sums, self._offsets, self._surface_rows, strict=True)
+        ]
+
     def probability(self, query: str) -> float:
         """That the expensive tier is needed; `judge` also says whether the query is familiar."""
         return self.judge(query).probability
+
+    def strongest(self, query: str, top: int) -> list[tuple[str, float]]:
+        """What moved the score of `query` most, as (feature, contribution), largest first; above 0 is up.
+
+        Contributions are in logits before calibration, each kind's weighted with its share, and surface features count
+        from their training mean.
+        """
+        seen = features.extract(query)
+        rows = {term: self._term_rows[term] for term in set(seen.terms) if term in self._term_rows}
+        norm = sqrt(sum(row[0] for row in rows.values())) or 1.0
+        shares = softmax(self._logits(list(rows.values()), seen)[: self._kinds])
+        first = 1 + self._kinds
+        moved = {
+            f'"{term}"': sum(share * weight for share, weight in zip(shares, row[first:], strict=True)) / norm
+            for term, row in rows.items()
+        }
+        surface = self.document.surface
+        for place, name in enumerate(surface.names):
+            away = (seen.surface[place] - surface.mean[place]) / surface.scale[place]
+            moved[name] = away * sum(s * row[place] for s, row in zip(shares, surface.need, strict=True))
+        return sorted(moved.items(), key=lambda item: -abs(item[1]))[:top]
 
     def threshold(self, quality: float) -> float:
         """Expensive from this probability on, to keep `quality` (0 to 1) of the expensive model's mean score.
@@ -222,11 +245,11 @@ def parse(data: bytes, *, name: str) -> Document:
         fields: Any = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
         raise ConfigError([f"{name}: not a router model: {exc}"]) from exc
-    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
-        raise ConfigError([f"{name}: not a router model: expected an object with \"format\": \"{FORMAT}\""])
-    if fields.get("schema_version") != SCHEMA:
+    if not isinstance(fields, dict) or fields.get("format") != "llm-gateway-router":
+        raise ConfigError([f'{name}: not a router model: expected an object with "format": "llm-gateway-router"'])
+    if fields.get("schema_version") != 1:
         found = fields.get("schema_version")
-        raise ConfigError([f"{name}: schema_version {found!r} is not {SCHEMA}: train it again with this version"])
+        raise ConfigError([f"{name}: schema_version {found!r} is not 1: train it again with this version"])
     fields, checksum = {key: value for key, value in fields.items() if key != "checksum"}, fields.get("checksum")
     if checksum != checksum_of(fields):
         raise ConfigError([f"{name}: the checksum does not match: the file was damaged or edited"])

@@ -40,3 +40,11 @@ def operating(points: evaluate.Curve, quality: float) -> Operating:
     if at == len(points.share) - 1:
         threshold = 0.0
     return Operating(quality=quality, threshold=threshold, cheap_share=1 - float(points.share[at]))
+
+
+def operating_at_cost(points: evaluate.Curve, share: float) -> Operating:
+    """The last point of the curve that sends at most `share` of the calls up."""
+    at = int(np.flatnonzero(points.share <= share + 1e-12)[-1])
+    threshold = 1.0 if at == 0 else float(points.threshold[at])
+    kept = float(points.quality[at] / points.quality[-1])
+    return Operating(quality=kept, threshold=threshold, cheap_share=1 - float(points.share[at]))

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from gateway.routing import features
 from gateway.routing.features import Features
-from gateway.routing.model import FORMAT, SCHEMA, Calibration, Document, Made, Surface, Terms
+from gateway.routing.model import Calibration, Document, Made, Surface, Terms
 from gateway.routing.offline import calibrate, evaluate
 from gateway.routing.offline.dataset import Dataset, Floats
 
@@ -29,7 +29,7 @@ Progress = Callable[[str], None]
 class Settings:
     """Chosen on training folds; `docs/routing.md` has the comparison."""
 
-    min_documents: int = 3
+    min_documents: int = 6
     """Terms in fewer prompts are dropped."""
     surface_scale: float = 0.2
     """Standardised surface features are multiplied by this: it shrinks their weights less than the terms'."""
@@ -125,8 +125,8 @@ def export(
     need_terms, need_surface = weights[: len(names)], weights[len(names) :]
     scale = fitted.surface.scale_ / fitted.settings.surface_scale
     return Document(
-        format=FORMAT,
-        schema_version=SCHEMA,
+        format="llm-gateway-router",
+        schema_version=1,
         features_version=features.VERSION,
         made=made,
         kinds=("all",),
