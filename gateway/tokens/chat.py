@@ -4,12 +4,11 @@ Constants from OpenAI's cookbook, "How to count tokens with tiktoken": every mes
 beside its texts, a name 1 more, and every reply is primed with 3.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
-
-from gateway.tokens.prompt import Part
+from gateway.tokens.part import Part
 
 MESSAGE = 3
 NAME = 1
@@ -21,7 +20,7 @@ def parts(fields: Mapping[str, Any]) -> Iterator[Part]:
         yield _message(f"messages[{index}]", message)
     for field in ("tools", "functions", "response_format"):
         if fields.get(field):
-            yield Part(field, (orjson.dumps(fields[field]).decode(),), kind="bound")
+            yield Part(field, (json.dumps(fields[field], ensure_ascii=False),), kind="bound")
     yield Part("reply", fixed=REPLY)
 
 
@@ -38,6 +37,6 @@ def _message(label: str, message: Mapping[str, Any]) -> Part:
     if isinstance(name, str):
         texts.append(name)
     if message.get("tool_calls"):
-        texts.append(orjson.dumps(message["tool_calls"]).decode())
+        texts.append(json.dumps(message["tool_calls"], ensure_ascii=False))
         is_plain = False
-    return Part(label, tuple(texts), MESSAGE + (NAME if name else 0), "exact" if is_plain else "bound")
+    return Part(label, tuple(texts), MESSAGE + (NAME if isinstance(name, str) else 0), "exact" if is_plain else "bound")

@@ -1,8 +1,8 @@
 """Counts a request's tokens without holding up the event loop.
 
-    small body ── parts ── memo ─┬─ all known, or little is new ── counted at once
-                                 └─ much is new ──┐
-    large body ───────────────────────────────────┴─ the same in a thread
+small body ── parts ── memo ─┬─ all known, or little is new ── counted at once
+                             └─ much is new ──┐
+large body ───────────────────────────────────┴─ the same in a thread
 """
 
 import asyncio
@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from gateway.tokens.cut import RUN_CHARS, pieces
-from gateway.tokens.encodings import Encoder, Encodings, encoding_name
+from gateway.tokens.encodings import SHAPES, Encoder, Encodings, encoding_name
 from gateway.tokens.memo import Memo
-from gateway.tokens.prompt import Part, prompt_parts, weakest
+from gateway.tokens.part import Part, weakest
+from gateway.tokens.prompt import prompt_parts
 from gateway.values import CountKind, Estimate, Request
 
 SMALL_BODY_BYTES = 65_536
@@ -38,7 +39,7 @@ class TokenCounter:
 
     def __init__(self, encodings: Encodings) -> None:
         self._encodings = encodings
-        self._memos: dict[str, Memo] = {}
+        self._memos = {name: Memo() for name in SHAPES}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="tokens")
 
     def close(self) -> None:
@@ -70,14 +71,15 @@ class TokenCounter:
 
     async def _encoder(self, model: str) -> Encoder:
         name = encoding_name(model)
-        return self._encodings.get(name) or await self._encodings.load(name)
+        encoder = self._encodings.get(name)
+        return encoder if encoder is not None else await self._encodings.load(name)
 
     def _count_all(self, encoder: Encoder, request: Request) -> list[CountedPart]:
         return self._count(encoder, prompt_parts(request), sys.maxsize) or []
 
     def _count(self, encoder: Encoder, parts: Iterable[Part], new_chars: int) -> list[CountedPart] | None:
         """`parts` counted; None as soon as more than `new_chars` would have to go through the tokenizer."""
-        memo = self._memo(encoder)
+        memo = self._memos[encoder.name]
         counted = []
         for label, texts, tokens, kind in parts:
             for text in texts:
@@ -87,8 +89,37 @@ class TokenCounter:
                     if new_chars < 0:
                         return None
                     known, is_exact = self._count_text(encoder, text)
-                    if not is_exact:
-                        kind = "bound"
+                    kind = kind if is_exact else "bound"
                 tokens += known
             counted.append(CountedPart(label, tokens, kind))
         return counted
+
+    def _count_text(self, encoder: Encoder, text: str) -> tuple[int, bool]:
+        """Tokens of `text`, and whether that is exact; an exact count is remembered, and so are long pieces."""
+        memo = self._memos[encoder.name]
+        if len(text) <= RUN_CHARS:
+            count = encoder.count(text)
+            memo.put(text, count)
+            return count, True
+        found, is_exact = pieces(text)
+        is_whole = len(found) == 1
+        count = encoder.count(text) if is_whole else sum(self._count_piece(encoder, piece) for piece in found)
+        if is_exact:
+            memo.put(text, count)
+        return count, is_exact
+
+    def _count_piece(self, encoder: Encoder, piece: str) -> int:
+        """Pieces repeat, too: those of a growing document, and those of a megabyte of one letter."""
+        memo = self._memos[encoder.name]
+        count = memo.get(piece)
+        if count is None:
+            count = encoder.count(piece)
+            memo.put(piece, count)
+        return count
+
+
+def completion_tokens(request: Request) -> int | None:
+    """The most all choices together may generate; None when nothing caps them. Embeddings generate nothing."""
+    if request.endpoint == "embeddings":
+        return 0
+    return None if request.completion_cap is None else request.choices * request.completion_cap

@@ -112,7 +112,8 @@ class Encodings:
 
     async def load(self, name: str = DEFAULT) -> Encoder:
         """The encoder, built in a thread if this is the first call for `name`."""
-        return self._built.get(name) or await asyncio.to_thread(self.load_here, name)
+        encoder = self._built.get(name)
+        return encoder if encoder is not None else await asyncio.to_thread(self.load_here, name)
 
     def load_here(self, name: str = DEFAULT) -> Encoder:
         """As `load`, in this thread: for tools without an event loop."""

@@ -1,7 +1,7 @@
 """What a route allows: the longest prompt, the longest completion. Pure; counting is `count.py`."""
 
+import sys
 from dataclasses import replace
-from typing import Any
 
 from gateway.config.model import Tokens
 from gateway.errors import PromptTooLong
@@ -17,16 +17,18 @@ def enforce_prompt(request: Request, estimate: Estimate, policy: Tokens, *, rout
 def cap_completion(request: Request, policy: Tokens) -> Request:
     """`request` with its completion limit within `policy`.
 
-    Every limit the client named is cut to `max_completion` where it is higher; of several the highest
-    is taken to hold. Where it named none, only `completion_cap` is set: the sender knows how its
-    upstream spells the field.
+    Every limit the client named is cut to `max_completion` where it is higher; of two spellings the
+    higher one is taken to hold. Where it named none, `completion_cap` is the policy's, and no edit is
+    made yet: only the sender knows how its upstream spells the field.
     """
-    named = request.completion_caps
-    if not named:
+    if request.endpoint == "embeddings":
+        return request
+    if not request.completion_caps:
         return replace(request, completion_cap=_default_cap(policy))
-    most = policy.max_completion
-    edits: dict[str, Any] = {name: most for name, value in named.items() if most is not None and value > most}
-    return replace(request, completion_cap=max({**named, **edits}.values()), edits={**request.edits, **edits})
+    highest = policy.max_completion if policy.max_completion is not None else sys.maxsize
+    edits = {name: highest for name, cap in request.completion_caps.items() if cap > highest}
+    cap = min(highest, max(request.completion_caps.values()))
+    return replace(request, completion_cap=cap, edits={**request.edits, **edits})
 
 
 def _default_cap(policy: Tokens) -> int | None:

@@ -1,28 +1,12 @@
-"""A request as the texts and constants that its prompt costs, before anything is counted.
-
-Which texts and constants, is each endpoint's affair (`chat.py`, …); this is what they hand over, so
-that counting, with its memo and threads, knows nothing of OpenAI's formats.
-"""
+"""Which endpoint's rules take a request apart."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
-from gateway.values import CountKind
-
-
-class Part(NamedTuple):
-    """What one part of a prompt costs: the tokens of each of `texts`, and `fixed` more."""
-
-    label: str
-    """Where it stands: `messages[3]`, `tools`, `reply`."""
-    texts: tuple[str, ...] = ()
-    fixed: int = 0
-    kind: CountKind = "exact"
+from gateway.tokens import chat
+from gateway.tokens.part import Part
+from gateway.values import Request
 
 
-_RANK: dict[CountKind, int] = {"exact": 0, "fitted": 1, "bound": 2}
-
-
-def weakest(kinds: Iterable[CountKind]) -> CountKind:
-    """What a sum can claim: no more than its least certain part."""
-    return max(kinds, key=_RANK.__getitem__, default="exact")
+def prompt_parts(request: Request) -> Iterable[Part]:
+    """The parts of `request`'s prompt in the order the model reads them."""
+    return chat.parts(request.fields)
