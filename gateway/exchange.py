@@ -43,3 +43,7 @@ class Client(Protocol):
     async def end(self) -> None:
         """Finish a streamed answer cleanly."""
         ...
+
+    def abort(self) -> None:
+        """Cut the connection: what was begun cannot be finished, and must not look as if it were."""
+        ...

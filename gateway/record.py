@@ -11,7 +11,10 @@ from gateway.values import CacheOutcome, Caller, Cost, Decision, Estimate, Targe
 
 @dataclass(slots=True)
 class Attempt:
-    """One try at one target. `outcome` is a metric label: `ok`, `status_4xx`, `status_5xx`, `connect`, `timeout`, `cut`, `cancelled`."""
+    """One try at one target.
+
+    `outcome` is a metric label: `ok`, `status_4xx`, `status_5xx`, `connect`, `timeout`, `cut`, `cancelled`.
+    """
 
     target: Target
     outcome: str = "cancelled"
@@ -55,5 +58,5 @@ class Record:
     first_byte_s: float | None = None
     """From the start to the first byte of the answer leaving for the client."""
     upstream_s: float = 0.0
-    """Time spent waiting for upstreams; the rest of `duration_s` is ours."""
+    """Spent waiting for upstreams until the answer, or the first event of a stream, was there."""
     duration_s: float = 0.0

@@ -19,8 +19,13 @@ def cost_nanousd(usage: Usage, rates: Rates) -> int:
     return (pico + PICO_PER_NANO // 2) // PICO_PER_NANO
 
 
-def price_call(usage: Usage, rates: Rates, *, source: Literal["computed", "estimated"]) -> Cost:
-    """The cost of one call. What the upstream itself reports wins; else `source` says whose token counts these are."""
+def price_call(usage: Usage, rates: Rates | None, *, source: Literal["computed", "estimated"]) -> Cost | None:
+    """The cost of one call; None where neither the upstream nor a price says.
+
+    What the upstream itself reports wins; else `source` says whose token counts these are.
+    """
     if usage.cost_nanousd is not None:
         return Cost(usage.cost_nanousd, "reported")
+    if rates is None:
+        return None
     return Cost(cost_nanousd(usage, rates), source)

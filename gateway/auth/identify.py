@@ -45,7 +45,7 @@ class Identifier:
         if self._auth == "none":
             return ANONYMOUS
         if self._auth == "passthrough" and secret is not None:
-            return Caller(f"client-{_digest(secret).hex()[:12]}", authorization=f"Bearer {secret}")
+            return Caller(f"client-{_digest(secret).hex()[:12]}", has_own_credentials=True)
         raise InvalidKey
 
 

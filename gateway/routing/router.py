@@ -16,7 +16,7 @@ class Router:
 
     def __init__(self, config: Config, folder: Path) -> None:
         """Relative classifier paths start at `folder`. Raises ConfigError for a file that cannot be used."""
-        self._tiers = {tier: config.targets(tier) for tier in config.tiers}
+        self._tiers: dict[str, tuple[Target, ...]] = {tier: config.targets(tier) for tier in config.tiers}
         files = {route.router.classifier for route in config.routes if route.tier == "auto"}
         loaded = {name: Classifier.load(None if name is None else folder / name) for name in files}
         self._classifiers = {

@@ -132,7 +132,7 @@ _NOT_GENERATED = frozenset({"role", "id", "type", "index"})
 
 
 def _strings(values: Iterable[object]) -> Iterator[str]:
-    """Every generated string in messages or deltas, at any depth: content, refusals, reasoning, tool names, arguments."""
+    """Every generated string in messages or deltas, at any depth: text, refusals, reasoning, tool calls."""
     for value in values:
         if isinstance(value, str):
             yield value

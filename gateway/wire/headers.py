@@ -105,8 +105,8 @@ def to_client(headers: Headers, *, keep: frozenset[str] = frozenset()) -> Pairs:
     return pairs
 
 
-def from_record(record: Record, *, total_s: float) -> Pairs:
-    """Our own headers, all of them read off the record."""
+def from_record(record: Record) -> Pairs:
+    """Our own headers, all of them read off the record, at the moment the answer's first byte leaves."""
     pairs = [("x-request-id", record.request_id)]
     if record.route is not None:
         pairs.append(("x-gateway-route", record.route))
@@ -118,9 +118,8 @@ def from_record(record: Record, *, total_s: float) -> Pairs:
         pairs.append(("x-gateway-prompt-tokens", str(record.estimate.prompt_tokens)))
     if not record.is_stream and record.usage is not None and not record.price_unknown:
         pairs.append(("x-gateway-cost-usd", usd(record.cost.nanousd if record.cost else 0)))
-    pairs.append(
-        ("Server-Timing", f"total;dur={total_s * 1000:.1f}, upstream;dur={record.upstream_s * 1000:.1f}"),
-    )
+    total_ms, upstream_ms = (record.first_byte_s or 0.0) * 1000, record.upstream_s * 1000
+    pairs.append(("Server-Timing", f"total;dur={total_ms:.1f}, upstream;dur={upstream_ms:.1f}"))
     return pairs
 
 

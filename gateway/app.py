@@ -1,0 +1,110 @@
+"""One configuration, running: everything a process needs is built here, and closed in reverse."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gateway.accounting.prices import PriceTable
+from gateway.auth.identify import Identifier
+from gateway.cache.lookup import Cache
+from gateway.cache.stores import EntryStore, MemoryStore, RedisStore
+from gateway.catalog import Catalog
+from gateway.clock import Clock, SystemClock
+from gateway.config.load import Loaded
+from gateway.config.model import Config
+from gateway.kv import Kv
+from gateway.passthrough import Passthrough
+from gateway.pipeline import Pipeline
+from gateway.record import Record
+from gateway.routing.match import RouteTable
+from gateway.routing.router import Router
+from gateway.telemetry.logs import AccessLog
+from gateway.telemetry.metrics import Metrics
+from gateway.tokens.count import TokenCounter
+from gateway.tokens.encodings import Encodings
+from gateway.upstream.call import Upstreams
+from gateway.upstream.client import UpstreamClient
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What the server needs to know: the ways of a request, and what there is to see of them."""
+
+    config: Config
+    pipeline: Pipeline
+    passthrough: Passthrough
+    catalog: Catalog
+    metrics: Metrics
+    clock: Clock
+
+
+@asynccontextmanager
+async def running_gateway(loaded: Loaded) -> AsyncIterator[Gateway]:
+    """Everything built and started for `loaded`; raises ConfigError for a classifier that cannot be used."""
+    config = loaded.config
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        encodings = Encodings()
+        warm = asyncio.create_task(encodings.load(), name="load the default encoding")
+        prices = PriceTable.build(config.prices, at=datetime.now(UTC))
+        router = Router(config, loaded.folder)
+        clients = {
+            name: await stack.enter_async_context(UpstreamClient(name, upstream))
+            for name, upstream in config.upstreams.items()
+        }
+        store, kv = await _store(config, clock, stack)
+        access_log = await stack.enter_async_context(AccessLog())
+        counter = TokenCounter(encodings)
+        stack.callback(counter.close)
+        metrics = Metrics(prices.label)
+        _read_at_scrape(metrics, loaded, clients, kv, access_log)
+
+        def observe(record: Record) -> None:
+            metrics.observe(record)
+            access_log.write(record)
+
+        identifier = Identifier(config.auth, config.keys)
+        routes = RouteTable(config.routes)
+        upstreams = Upstreams(clients)
+        pipeline = Pipeline(
+            identifier=identifier,
+            routes=routes,
+            counter=counter,
+            router=router,
+            cache=Cache(store, clock),
+            upstreams=upstreams,
+            prices=prices,
+            clock=clock,
+            observe=observe,
+            max_json_nodes=config.server.max_json_nodes,
+            unknown_price=config.unknown_price,
+        )
+        await warm
+        yield Gateway(
+            config=config,
+            pipeline=pipeline,
+            passthrough=Passthrough(identifier, routes, upstreams, clock, observe),
+            catalog=Catalog(identifier, routes, upstreams),
+            metrics=metrics,
+            clock=clock,
+        )
+
+
+async def _store(config: Config, clock: Clock, stack: AsyncExitStack) -> tuple[EntryStore, Kv | None]:
+    if config.store == "memory":
+        return MemoryStore(clock), None
+    kv = await stack.enter_async_context(Kv(config.store, timeout_s=config.store_timeout_s, clock=clock))
+    return RedisStore(kv), kv
+
+
+def _read_at_scrape(
+    metrics: Metrics, loaded: Loaded, clients: dict[str, UpstreamClient], kv: Kv | None, access_log: AccessLog
+) -> None:
+    """What is a state and no event is read when Prometheus asks."""
+    metrics.gauge("gateway_config_info", lambda: {(loaded.hash,): 1})
+    metrics.gauge("gateway_upstream_in_flight", lambda: {(name,): client.in_flight for name, client in clients.items()})
+    metrics.gauge("gateway_store_up", lambda: {(): 1 if kv is None or kv.is_up else 0})
+    metrics.gauge("gateway_store_errors_total", lambda: {(op,): n for op, n in (kv.errors if kv else {}).items()})
+    metrics.gauge("gateway_log_lines_dropped_total", lambda: {(): access_log.dropped})

@@ -1,0 +1,140 @@
+"""The way of every request under /v1 that is not inference: on to an upstream, bodies streamed both ways.
+
+Nothing is counted, cached or priced here; who may call what is all that is decided. Ids that such
+calls create upstream (files, batches) are not isolated between keys that share the upstream.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterable, Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from gateway.auth.identify import Identifier
+from gateway.clock import Clock
+from gateway.config.model import Route
+from gateway.ending import see_through
+from gateway.errors import BadRequest, GatewayError, NotAllowed, NotFound, UpstreamError, UpstreamTimeout
+from gateway.exchange import Client, Headers
+from gateway.record import Attempt, Record
+from gateway.routing.match import RouteTable
+from gateway.upstream.call import Upstreams
+from gateway.upstream.classify import outcome_of_error, outcome_of_status
+from gateway.upstream.client import Reply, UpstreamClient
+from gateway.values import Caller, Decision, Target
+from gateway.wire import headers as wire_headers
+
+_PATH = re.compile(r"/v1(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)+/?")
+"""RFC 3986 segments, none empty."""
+_TRICKS = re.compile(r"/\.\.?(?:/|$)|%(?:2e|2f|5c|25|00)", re.IGNORECASE)
+"""What some server on the way might read as another path: dot segments, encoded dots, slashes, percent signs, NUL."""
+_END_TO_END = frozenset({"content-length", "content-encoding", "accept-encoding"})
+"""Bodies go through untouched, so what describes them does too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A request to pass through; `path` and `query` as they stood in the request line."""
+
+    request_id: str
+    method: str
+    path: str
+    query: str
+    headers: Headers
+    body: AsyncIterable[bytes] | None
+    received_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Passthrough:
+    identifier: Identifier
+    routes: RouteTable
+    upstreams: Upstreams
+    clock: Clock
+    observe: Callable[[Record], None]
+
+    async def serve(self, forward: Forward, client: Client) -> None:
+        """Answer one request; raises only CancelledError."""
+        record = Record(forward.request_id, "passthrough", self.clock.wall(), forward.received_s)
+
+        async def cut(_: GatewayError) -> None:
+            client.abort()  # a length may have been promised: a clean end would be a lie
+
+        await see_through(
+            self._serve(forward, client, record),
+            client,
+            record,
+            break_off=cut,
+            clock=self.clock,
+            observe=self.observe,
+        )
+
+    async def _serve(self, forward: Forward, client: Client, record: Record) -> None:
+        caller = record.caller = self.identifier.identify(forward.headers)
+        check_path(forward.path)
+        route = self._route(caller, forward.path)
+        record.route = route.name
+        upstream = self.upstreams.clients[route.upstream or ""]
+        record.target = Target(upstream.name, "")
+        record.decision = Decision((record.target,), "none", "upstream")
+        reply = await self._send(upstream, forward, caller, record)
+        try:
+            await self._relay(upstream, reply, client, record)
+        finally:
+            reply.close()
+        record.is_success = reply.status < 400
+
+    def _route(self, caller: Caller, path: str) -> Route:
+        """The first route with an upstream of its own that `caller` may use for `path`."""
+        if not _is_listed(path, caller.passthrough):
+            raise NotAllowed(f"This key may not call {path} through the gateway.")
+        for route in self.routes.admitted(caller):
+            if route.upstream is not None and _is_listed(path, route.passthrough):
+                return route
+        raise NotFound(f"Nothing is served under {path} for this key.")
+
+    async def _send(self, upstream: UpstreamClient, forward: Forward, caller: Caller, record: Record) -> Reply:
+        attempt = Attempt(Target(upstream.name, ""))
+        record.attempts.append(attempt)
+        began = self.clock.monotonic()
+        try:
+            async with asyncio.timeout(upstream.config.total_timeout_s):
+                reply = await upstream.send(
+                    forward.method,
+                    forward.path.removeprefix("/v1"),
+                    headers=wire_headers.to_upstream(
+                        forward.headers, own_credentials=caller.has_own_credentials, keep=_END_TO_END
+                    ),
+                    body=forward.body,
+                    query=forward.query,
+                    raw=True,
+                )
+            attempt.outcome = outcome_of_status(reply.status)
+            return reply
+        except TimeoutError:
+            attempt.outcome = "timeout"
+            raise UpstreamTimeout("The model API did not answer in time.") from None
+        except UpstreamError as error:
+            attempt.outcome = outcome_of_error(error)
+            raise
+        finally:
+            attempt.duration_s = record.upstream_s = self.clock.monotonic() - began
+
+    async def _relay(self, upstream: UpstreamClient, reply: Reply, client: Client, record: Record) -> None:
+        record.first_byte_s = self.clock.monotonic() - record.started_s
+        record.status = reply.status
+        headers = wire_headers.to_client(reply.headers, keep=_END_TO_END)
+        await client.begin(reply.status, [*headers, *wire_headers.from_record(record)])
+        while chunk := await reply.next_chunk(upstream.config.idle_timeout_s):
+            await client.write(chunk)
+        await client.end()
+
+
+def check_path(path: str) -> None:
+    """Raise BadRequest for a path that another server might read as a different one."""
+    if _PATH.fullmatch(path) is None or _TRICKS.search(path) is not None:
+        raise BadRequest("The request path is not one this gateway passes on: send it in its plain form.")
+
+
+def _is_listed(path: str, patterns: tuple[str, ...] | None) -> bool:
+    return patterns is None or any(fnmatchcase(path, pattern) for pattern in patterns)

@@ -1,0 +1,280 @@
+"""The way of one request, top to bottom. The only file that knows every capability.
+
+    identify → parse → match a route → cap → count → decide → look up ─┬─ hit ── replay
+                                                                        └─ else ─ call ─ relay ─ charge ─ publish
+    whatever happened: one record → metrics and log
+
+Capabilities know nothing of one another; values go from one to the next here. The `Record` is
+written only here (`upstream` fills its attempts), and is complete when `serve` returns or raises.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import orjson
+
+from gateway.accounting.book import book
+from gateway.accounting.prices import PriceTable
+from gateway.auth.identify import Identifier
+from gateway.cache.directives import parse_directives
+from gateway.cache.entry import Entry
+from gateway.cache.headers import bypass_headers, hit_headers, miss_headers
+from gateway.cache.key import CacheKey, bypass_reason, cache_key, scope_of
+from gateway.cache.lookup import Cache, Hit
+from gateway.clock import Clock
+from gateway.config.model import CachePolicy, Route
+from gateway.ending import see_through
+from gateway.errors import CacheMissRequired, GatewayError, PriceUnknown, UpstreamCut, UpstreamTimeout
+from gateway.exchange import Client, Incoming
+from gateway.record import Record
+from gateway.routing.match import RouteTable
+from gateway.routing.router import Router
+from gateway.tokens.count import TokenCounter
+from gateway.tokens.policy import cap_completion, enforce_prompt
+from gateway.upstream.call import Answer, EventStream, Outgoing, Upstreams
+from gateway.upstream.collect import Collector, read_answer
+from gateway.upstream.relay import relay
+from gateway.values import Decision, Request, Target, Transcript, Usage
+from gateway.wire import headers as wire_headers
+from gateway.wire.body import parse_object
+from gateway.wire.endpoint import Endpoint
+from gateway.wire.errors import shape_of, to_event
+from gateway.wire.headers import Pairs
+from gateway.wire.outgoing import outgoing_body
+
+KB = 1 << 10
+JSON_TYPE = ("Content-Type", "application/json")
+STREAM_TYPE = ("Content-Type", "text/event-stream; charset=utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One request being served: what it is, who gets the answer, and what became known of it."""
+
+    endpoint: Endpoint
+    incoming: Incoming
+    client: Client
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where the answer to a request is, or will be, cached."""
+
+    key: CacheKey
+    policy: CachePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Everything a request meets, built by `app.py` from one configuration."""
+
+    identifier: Identifier
+    routes: RouteTable
+    counter: TokenCounter
+    router: Router
+    cache: Cache
+    upstreams: Upstreams
+    prices: PriceTable
+    clock: Clock
+    observe: Callable[[Record], None]
+    """Told of every finished record: metrics and log."""
+    max_json_nodes: int
+    unknown_price: Literal["flag", "reject"]
+
+    async def serve(self, endpoint: Endpoint, incoming: Incoming, client: Client) -> None:
+        """Answer one request, whatever happens; raises only CancelledError."""
+        record = Record(incoming.request_id, endpoint.name, self.clock.wall(), incoming.received_s)
+        turn = Turn(endpoint, incoming, client, record)
+        await see_through(
+            self._serve(turn),
+            client,
+            record,
+            break_off=partial(_break_off, client),
+            clock=self.clock,
+            observe=self.observe,
+        )
+
+    async def _serve(self, turn: Turn) -> None:
+        headers, record = turn.incoming.headers, turn.record
+        caller = record.caller = self.identifier.identify(headers)
+        fields = parse_object(turn.incoming.body, max_nodes=self.max_json_nodes)
+        request = turn.endpoint.parse(turn.incoming.body, fields)
+        record.is_stream = request.is_stream
+        route = self.routes.match(request.model, request.endpoint, caller, named=headers.get("x-gateway-route"))
+        record.route = route.name
+        request = cap_completion(request, route.tokens)
+        record.estimate = await self.counter.estimate(request, self.router.counting_model(route, request.model))
+        enforce_prompt(request, record.estimate, route.tokens, route=route.name)
+        query = turn.endpoint.query(request) if route.tier == "auto" else ""
+        forced = headers.get("x-gateway-tier")
+        decision = record.decision = self.router.decide(route, model=request.model, query=query, forced=forced)
+        self._demand_price(decision.targets[0])
+        found = await self._look_up(turn, request, route, decision)
+        if isinstance(found, Hit):
+            await self._replay(turn, request, found)
+        else:
+            await self._forward(turn, request, decision, found)
+
+    # ------------------------------------------------------------------ cache
+
+    async def _look_up(self, turn: Turn, request: Request, route: Route, decision: Decision) -> Hit | Slot | None:
+        """The stored answer, or where the new one goes; None when this request has nothing to do with the cache."""
+        record = turn.record
+        if route.cache is None or record.caller is None:
+            return None
+        directives = parse_directives(turn.incoming.headers.get("cache-control"))
+        found: Hit | Slot | None = None
+        reason = bypass_reason(request)
+        if reason is None:
+            key = cache_key(request, decision, scope=scope_of(record.caller, route.cache.share))
+            looked_up = await self.cache.lookup(key, directives)
+            if isinstance(looked_up, Hit):
+                record.cache = "hit"
+                return looked_up
+            found = Slot(key, route.cache) if directives.may_store else None
+            reason = looked_up.detail
+        record.cache, record.cache_detail = ("miss", None) if reason is None else ("bypass", reason)
+        if directives.only_if_cached:
+            raise CacheMissRequired
+        return found
+
+    async def _replay(self, turn: Turn, request: Request, hit: Hit) -> None:
+        record, entry = turn.record, hit.entry
+        record.target, record.usage, record.is_success = Target.parse(entry.target), entry.usage, True
+        record.status, record.saved_nanousd["cache"] = 200, entry.cost_nanousd
+        headers = hit_headers(hit)
+        if not request.is_stream:
+            await self._answer(turn, 200, [JSON_TYPE, *headers], entry.body)
+            return
+        pieces = turn.endpoint.to_stream(orjson.loads(entry.body), include_usage=request.wants_usage)
+        await self._begin(turn, 200, [STREAM_TYPE, *headers])
+        for piece in pieces:
+            await turn.client.write(piece)
+        await turn.client.end()
+
+    async def _publish(self, record: Record, slot: Slot | None, transcript: Transcript) -> bool:
+        """Store a complete answer; whether that was done."""
+        if slot is None or not transcript.is_complete or transcript.body is None or record.target is None:
+            return False
+        entry = Entry(
+            body=transcript.body,
+            target=str(record.target),
+            usage=record.usage,
+            cost_nanousd=record.cost.nanousd if record.cost else 0,
+            stored_at=self.clock.wall(),
+        )
+        policy = slot.policy
+        return await self.cache.publish(slot.key, entry, ttl_s=policy.ttl_s, max_bytes=policy.max_entry_kb * KB)
+
+    # ------------------------------------------------------------------ upstream
+
+    async def _forward(self, turn: Turn, request: Request, decision: Decision, slot: Slot | None) -> None:
+        record = turn.record
+        is_own = record.caller is not None and record.caller.has_own_credentials
+        outgoing = Outgoing(
+            path=turn.endpoint.path,
+            headers=wire_headers.to_upstream(turn.incoming.headers, own_credentials=is_own),
+            body=partial(outgoing_body, turn.endpoint, request),
+            is_stream=request.is_stream,
+        )
+        began = self.clock.monotonic()
+        try:
+            answer = await self.upstreams.call(decision.targets, outgoing, record.attempts)
+        except (UpstreamTimeout, asyncio.CancelledError) as error:
+            if not isinstance(error, UpstreamTimeout) or error.was_sent:
+                self._book_prompt(record)
+            raise
+        finally:
+            record.upstream_s = self.clock.monotonic() - began
+        record.target = answer.target
+        if isinstance(answer, EventStream):
+            await self._relay(turn, request, answer, slot)
+        else:
+            await self._pass_on(turn, answer, slot)
+
+    async def _pass_on(self, turn: Turn, answer: Answer, slot: Slot | None) -> None:
+        """Account for a whole answer, then send it on as it came."""
+        record = turn.record
+        is_stored = False
+        if answer.status == 200:
+            transcript = read_answer(turn.endpoint, answer.body)
+            record.is_success = transcript.is_complete
+            await self._charge(record, transcript)
+            is_stored = await self._publish(record, slot, transcript)
+        headers = [*wire_headers.to_client(answer.headers), *forward_headers(record, is_stored=is_stored)]
+        await self._answer(turn, answer.status, headers, answer.body)
+
+    async def _relay(self, turn: Turn, request: Request, stream: EventStream, slot: Slot | None) -> None:
+        """Relay a stream as it comes, and account for it when it is over, however it ends."""
+        record, client = turn.record, turn.client
+        config = self.upstreams.clients[stream.target.upstream].config
+        collector = Collector(turn.endpoint, hide_usage=config.stream_usage and not request.wants_usage)
+        is_over = False
+        try:
+            headers = [*wire_headers.to_client(stream.headers), *forward_headers(record, is_stored=False)]
+            await self._begin(turn, stream.status, headers)
+            error = await relay(stream, client, collector)
+            is_over = True
+        finally:
+            stream.close()
+            transcript = collector.finish(want_body=is_over and slot is not None)
+            await self._charge(record, transcript)
+        if error is None and not transcript.is_complete:
+            error = UpstreamCut("The model API ended its stream before the answer was complete.")
+        if error is not None and not collector.has_error:
+            raise error
+        if error is not None:  # the upstream's own error event has told the client
+            record.status, record.error = shape_of(error).status, type(error).__name__
+        else:
+            record.is_success = True
+            await self._publish(record, slot, transcript)
+        await client.end()
+
+    # ------------------------------------------------------------------ money
+
+    def _demand_price(self, target: Target) -> None:
+        if self.unknown_price == "reject" and self.prices.rates(target) is None:
+            raise PriceUnknown(target.model)
+
+    async def _charge(self, record: Record, transcript: Transcript) -> None:
+        """Book what an answer used: as the upstream reported it, else as we count it."""
+        if transcript.usage is not None:
+            book(record, transcript.usage, self.prices, source="computed")
+            return
+        output = 0
+        if transcript.completion_text and record.target is not None:
+            output = await self.counter.count_text(transcript.completion_text, record.target.model)
+        book(record, Usage(_prompt_tokens(record), output), self.prices, source="estimated")
+
+    def _book_prompt(self, record: Record) -> None:
+        """An upstream had the request when its answer was given up: it will bill the prompt at least."""
+        record.target = record.attempts[-1].target
+        book(record, Usage(_prompt_tokens(record), 0), self.prices, source="estimated")
+
+    # ------------------------------------------------------------------ to the client
+
+    async def _answer(self, turn: Turn, status: int, headers: Pairs, body: bytes) -> None:
+        turn.record.status = status
+        await turn.client.answer(status, self._with_ours(turn.record, headers), body)
+
+    async def _begin(self, turn: Turn, status: int, headers: Pairs) -> None:
+        turn.record.status = status
+        await turn.client.begin(status, self._with_ours(turn.record, headers))
+
+    def _with_ours(self, record: Record, headers: Pairs) -> Pairs:
+        record.first_byte_s = self.clock.monotonic() - record.started_s
+        return [*headers, *wire_headers.from_record(record)]
+
+
+async def _break_off(client: Client, error: GatewayError) -> None:
+    """End a stream that has begun: one error event and no `[DONE]`."""
+    await client.write(to_event(error))
+    await client.end()
+
+
+def _prompt_tokens(record: Record) -> int:
+    return record.estimate.prompt_tokens if record.estimate is not None else 0

@@ -1,0 +1,25 @@
+"""Every other path under /v1 on aiohttp."""
+
+from aiohttp import web
+
+from gateway.passthrough import Forward
+from gateway.server.client import AiohttpClient
+from gateway.server.keys import GATEWAY
+from gateway.wire.headers import request_id
+
+
+async def pass_through(request: web.Request) -> web.StreamResponse:
+    gateway = request.app[GATEWAY]
+    path, _, query = request.raw_path.partition("?")
+    forward = Forward(
+        request_id=request_id(request.headers),
+        method=request.method,
+        path=path,
+        query=query,
+        headers=request.headers,
+        body=request.content.iter_any() if request.body_exists else None,
+        received_s=gateway.clock.monotonic(),
+    )
+    client = AiohttpClient(request, write_timeout_s=gateway.config.server.write_timeout_s)
+    await gateway.passthrough.serve(forward, client)
+    return client.response or web.Response(status=499)

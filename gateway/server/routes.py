@@ -1,0 +1,52 @@
+"""Which URL leads where: one table for each port."""
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from gateway.app import Gateway
+from gateway.server.inference import handler_of
+from gateway.server.keys import GATEWAY, IN_FLIGHT
+from gateway.server.load import InFlight
+from gateway.server.middleware import errors_to_openai, limit_in_flight
+from gateway.server.models import list_models, retrieve_model
+from gateway.server.passthrough import pass_through
+from gateway.server.probes import healthz, metrics, readyz
+from gateway.wire.endpoints import ENDPOINTS
+
+_HANDED_ON = 1 << 40
+"""aiohttp's own limit on bodies is out of the way: ours is in `body.py`, and pass-through has none."""
+
+
+def traffic_app(gateway: Gateway, in_flight: InFlight) -> web.Application:
+    """What clients talk to."""
+    app = _app(gateway, in_flight, limit_in_flight)
+    app.add_routes(
+        [
+            *(web.post(f"/v1{endpoint.path}", handler_of(endpoint)) for endpoint in ENDPOINTS),
+            web.get("/v1/models", list_models),
+            web.get("/v1/models/{id:.+}", retrieve_model),
+            web.route("*", "/v1/{path:.*}", pass_through),
+            web.get("/healthz", healthz),
+        ]
+    )
+    return app
+
+
+def admin_app(gateway: Gateway, in_flight: InFlight) -> web.Application:
+    """What operators and their machines talk to."""
+    app = _app(gateway, in_flight)
+    app.add_routes(
+        [
+            web.get("/healthz", healthz),
+            web.get("/readyz", readyz),
+            web.get("/metrics", metrics),
+        ]
+    )
+    return app
+
+
+def _app(gateway: Gateway, in_flight: InFlight, *middlewares: Middleware) -> web.Application:
+    app = web.Application(middlewares=[errors_to_openai, *middlewares], client_max_size=_HANDED_ON)
+    app[GATEWAY] = gateway
+    app[IN_FLIGHT] = in_flight
+    return app
