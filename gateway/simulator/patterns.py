@@ -6,7 +6,8 @@ anchors at the ends) and refuses the rest (look-around, back-references) rather 
 
 import random
 import string
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import NamedTuple
 
 _PRINTABLE = "".join(chr(code) for code in range(32, 127))
 _WORD_CHARS = string.ascii_letters + string.digits + "_"
@@ -26,7 +27,13 @@ _MORE = 3
 _MAX_CHARS = 10_000
 _MAX_DEPTH = 50
 
-Maker = Callable[[random.Random], str]
+
+class Part(NamedTuple):
+    """One construct of a pattern."""
+
+    make: Callable[[random.Random], str]
+    most: int
+    """Characters at the most, and at least 1: it bounds the work, and empty groups can be repeated too."""
 
 
 class UnsupportedPattern(ValueError):
@@ -35,15 +42,11 @@ class UnsupportedPattern(ValueError):
 
 def sample(pattern: str, rng: random.Random) -> str:
     """A string that matches `pattern`, from its start to its end."""
-    return compile_pattern(pattern)(rng)
-
-
-def compile_pattern(pattern: str) -> Maker:
     parser = _Parser(pattern)
-    make = parser.alternatives(0)
+    part = parser.alternatives(0)
     if parser.at < len(pattern):
-        raise UnsupportedPattern(f"unbalanced ')' at {parser.at} in pattern '{pattern}'")
-    return make
+        raise parser.unsupported("a ')' that closes nothing")
+    return part.make(rng)
 
 
 class _Parser:
@@ -53,26 +56,31 @@ class _Parser:
         self.pattern = pattern
         self.at = 0
 
-    def alternatives(self, depth: int) -> Maker:
+    def alternatives(self, depth: int) -> Part:
         if depth > _MAX_DEPTH:
             raise self.unsupported("groups nested so deep")
         branches = [self.sequence(depth)]
         while self.take("|"):
             branches.append(self.sequence(depth))
-        return lambda rng: rng.choice(branches)(rng)
+        return Part(lambda rng: rng.choice(branches).make(rng), max(branch.most for branch in branches))
 
-    def sequence(self, depth: int) -> Maker:
-        parts: list[Maker] = []
+    def sequence(self, depth: int) -> Part:
+        parts: list[Part] = []
         while self.at < len(self.pattern) and self.pattern[self.at] not in "|)":
             parts.append(self.repeated(depth))
-        return lambda rng: "".join(part(rng) for part in parts)
+        return self.bounded(lambda rng: "".join(part.make(rng) for part in parts), sum(part.most for part in parts))
 
-    def repeated(self, depth: int) -> Maker:
-        make = self.atom(depth)
+    def repeated(self, depth: int) -> Part:
+        make, most = self.atom(depth)
         low, high = self.quantifier()
         if (low, high) == (1, 1):
-            return make
-        return lambda rng: _bounded(make(rng) for _ in range(rng.randint(low, high)))
+            return Part(make, most)
+        return self.bounded(lambda rng: "".join(make(rng) for _ in range(rng.randint(low, high))), high * most)
+
+    def bounded(self, make: Callable[[random.Random], str], most: int) -> Part:
+        if most > _MAX_CHARS:
+            raise self.unsupported(f"more than {_MAX_CHARS:,} characters")
+        return Part(make, max(1, most))
 
     def quantifier(self) -> tuple[int, int]:
         low, high = 1, 1
@@ -102,7 +110,7 @@ class _Parser:
             raise self.unsupported("a quantifier whose end is before its start")
         return low, high
 
-    def atom(self, depth: int) -> Maker:
+    def atom(self, depth: int) -> Part:
         char = self.next()
         if char == "(":
             return self.group(depth)
@@ -111,14 +119,14 @@ class _Parser:
         if char == "\\":
             return self.escape()
         if char == ".":
-            return lambda rng: rng.choice(string.ascii_lowercase)
-        if char == "^" and self.at == 1 or char == "$" and self.at == len(self.pattern):
-            return lambda rng: ""
+            return _one_of(string.ascii_lowercase)
+        if (char == "^" and self.at == 1) or (char == "$" and self.at == len(self.pattern)):
+            return Part(lambda rng: "", 1)
         if char in "^$*+?":
             raise self.unsupported(f"'{char}' in this place")
-        return lambda rng: char
+        return _one_of(char)
 
-    def group(self, depth: int) -> Maker:
+    def group(self, depth: int) -> Part:
         if self.take("?"):
             if self.take("P<") or (self.peek() == "<" and self.pattern[self.at + 1 : self.at + 2] not in "=!"):
                 self.at = self.pattern.find(">", self.at) + 1
@@ -131,7 +139,7 @@ class _Parser:
             raise self.unsupported("a group that is never closed")
         return make
 
-    def character_class(self) -> Maker:
+    def character_class(self) -> Part:
         is_negated = self.take("^")
         chars = ""
         while self.peek() != "]" or not chars:
@@ -141,7 +149,7 @@ class _Parser:
             chars = "".join(char for char in _PRINTABLE if char not in chars)
         if not chars:
             raise self.unsupported("a class that nothing is in")
-        return lambda rng: rng.choice(chars)
+        return _one_of(chars)
 
     def class_item(self) -> str:
         first = self.class_char()
@@ -157,9 +165,8 @@ class _Parser:
         char = self.next()
         return char if char != "\\" else self.escaped("a class")
 
-    def escape(self) -> Maker:
-        chars = self.escaped("an escape")
-        return lambda rng: rng.choice(chars)
+    def escape(self) -> Part:
+        return _one_of(self.escaped("an escape"))
 
     def escaped(self, where: str) -> str:
         char = self.next()
@@ -197,10 +204,5 @@ class _Parser:
         return UnsupportedPattern(f"the simulator cannot make text for {what} (pattern '{self.pattern}')")
 
 
-def _bounded(parts: Iterable[str]) -> str:
-    text = ""
-    for part in parts:
-        text += part
-        if len(text) > _MAX_CHARS:
-            raise UnsupportedPattern(f"the simulator makes at most {_MAX_CHARS:,} characters for a pattern")
-    return text
+def _one_of(chars: str) -> Part:
+    return Part(lambda rng: rng.choice(chars), 1)

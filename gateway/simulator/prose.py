@@ -11,17 +11,20 @@ _READ_CHARS = 4_000
 """As much of a prompt as is looked at for its subject."""
 
 _OPTION = re.compile(r"^\s*\(?([A-J])[.)]\s", re.MULTILINE)
-_WORD = re.compile(r"[A-Za-z][A-Za-z'-]{3,23}")
+_WORD = re.compile(r"(?<!')\b[A-Za-z][A-Za-z-]{3,23}\b(?!')")
 _PROPER = re.compile(r"(?<![.!?\n] )(?<!^)\b[A-Z][a-z]{2,15}\b")
 _BRIEF = re.compile(r"\b(brief(ly)?|short(ly)?|one (word|sentence|line)|yes or no|concise(ly)?)\b", re.IGNORECASE)
 _LONG = re.compile(r"\b(essay|detail(ed|s)?|story|explain|step[- ]by[- ]step|thorough(ly)?|long)\b", re.IGNORECASE)
 
-_COMMON = frozenset(
-    "about after also answer because been before being between both could does each else ever every example find "
-    "following from give given have here hers into just know like list made make many more most much must need only "
-    "other please question same shall should show some such take tell than that their them then there these they "
-    "this those through under very want were what when where which while will with would write your".split()
-)
+_COMMON_WORDS = """
+about after also answer because been before being between both could does each else ever every example find
+following from give given have here hers into just know like list made make many more most much must need only
+other over please question same shall should show some such take tell than that their them then there these they this
+those through under used using very want were what when where which while will with would write your
+"""
+_COMMON = frozenset(_COMMON_WORDS.split())
+_FILLERS = ("the context", "the detail", "the goal")
+"""For prompts with hardly a word in them."""
 
 _SENTENCES = (
     "The short answer turns on {a}, and {b} follows from it.",
@@ -43,9 +46,9 @@ _SENTENCES = (
 
 def keywords(prompt: str) -> list[str]:
     """Up to twelve words that `prompt` seems to be about, in their order; never empty."""
-    words = (word.lower().strip("'-") for word in _WORD.findall(prompt[:_READ_CHARS]))
+    words = (word.lower().strip("-") for word in _WORD.findall(prompt[:_READ_CHARS]))
     found = [word for word in dict.fromkeys(words) if word not in _COMMON]
-    return found[:12] or ["the question"]
+    return found[:12] or ["question"]
 
 
 def names(prompt: str) -> list[str]:
@@ -56,11 +59,13 @@ def names(prompt: str) -> list[str]:
 def sentences(prompt: str, rng: random.Random) -> Iterator[str]:
     """Sentences about `prompt` without end; no two neighbours are the same."""
     words = keywords(prompt)
+    if len(words) < len(_FILLERS):
+        words += _FILLERS
     deck: list[str] = []
     while True:
         if not deck:
             deck = rng.sample(_SENTENCES, len(_SENTENCES))
-        a, b, c = (rng.choice(words) for _ in range(3))
+        a, b, c = rng.sample(words, 3)
         yield deck.pop().format(a=a, A=a.capitalize(), b=b, c=c)
 
 

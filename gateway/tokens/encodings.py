@@ -89,6 +89,7 @@ class Encoder:
     def __init__(self, name: str, encoding: tiktoken.Encoding) -> None:
         self.name = name
         self._encode = functools.partial(encoding.encode, disallowed_special=())
+        self._decode = encoding.decode_tokens_bytes
 
     def count(self, text: str) -> int:
         """Tokens of `text`, in which `<|endoftext|>` and its like are ordinary characters.
@@ -97,6 +98,10 @@ class Encoder:
         `encode_ordinary` would be quicker by a third of a microsecond, and panics on long runs of spaces.
         """
         return len(self._encode(text))
+
+    def tokens(self, text: str) -> list[bytes]:
+        """`text` in its tokens; their bytes joined are its UTF-8, and single ones may be parts of characters."""
+        return self._decode(self._encode(text))
 
 
 class Encodings:
