@@ -39,7 +39,7 @@ MODELS = (
 _LISTED_SINCE = 1_700_000_000
 _MAX_BODY_BYTES = 32 << 20
 _KEEP_BODY_BYTES = 16 << 20
-_STOP_WITHIN_S = 2.0
+_STOP_WITHIN_S = 0.2
 
 Respond = Callable[[Mapping[str, Any], Faults, Tokens], Awaitable[Reply]]
 
