@@ -21,7 +21,7 @@ from gateway.accounting.prices import PriceTable
 from gateway.auth.identify import Identifier
 from gateway.cache.directives import parse_directives
 from gateway.cache.entry import Entry
-from gateway.cache.headers import bypass_headers, hit_headers, miss_headers
+from gateway.cache.headers import forward_headers, hit_headers
 from gateway.cache.key import CacheKey, bypass_reason, cache_key, scope_of
 from gateway.cache.lookup import Cache, Hit
 from gateway.clock import Clock
@@ -205,7 +205,7 @@ class Pipeline:
             record.is_success = transcript.is_complete
             await self._charge(record, transcript)
             is_stored = await self._publish(record, slot, transcript)
-        headers = [*wire_headers.to_client(answer.headers), *forward_headers(record, is_stored=is_stored)]
+        headers = [*wire_headers.to_client(answer.headers), *_cache_status(record, is_stored=is_stored)]
         await self._answer(turn, answer.status, headers, answer.body)
 
     async def _relay(self, turn: Turn, request: Request, stream: EventStream, slot: Slot | None) -> None:
@@ -215,7 +215,7 @@ class Pipeline:
         collector = Collector(turn.endpoint, hide_usage=config.stream_usage and not request.wants_usage)
         is_over = False
         try:
-            headers = [*wire_headers.to_client(stream.headers), *forward_headers(record, is_stored=False)]
+            headers = [*wire_headers.to_client(stream.headers), *_cache_status(record, is_stored=False)]
             await self._begin(turn, stream.status, headers)
             error = await relay(stream, client, collector)
             is_over = True
@@ -274,6 +274,10 @@ async def _break_off(client: Client, error: GatewayError) -> None:
     """End a stream that has begun: one error event and no `[DONE]`."""
     await client.write(to_event(error))
     await client.end()
+
+
+def _cache_status(record: Record, *, is_stored: bool) -> Pairs:
+    return forward_headers(record.cache, record.cache_detail, is_stored=is_stored)
 
 
 def _prompt_tokens(record: Record) -> int:

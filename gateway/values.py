@@ -31,8 +31,8 @@ class Caller:
     """Names of the routes this caller may use; None means all."""
     passthrough: tuple[str, ...] | None = None
     """Path patterns this caller may pass through; None means all."""
-    authorization: str | None = field(default=None, repr=False)
-    """Under `auth: passthrough`, the client's own header, to go upstream in place of ours."""
+    has_own_credentials: bool = False
+    """Under `auth: passthrough`: the client's own credentials go upstream in place of ours."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import click
 import uvloop
 
 from gateway.config import builtin
+from gateway.config.check import cross_check
 from gateway.config.load import Loaded, load, parse
-from gateway.config.model import Config
 from gateway.errors import ConfigError
 from gateway.server.run import Serving
 from gateway.server.run import serve as serve_until_stopped
@@ -67,11 +67,15 @@ def _built_in(text: str) -> Loaded:
 
 
 def _overridden(loaded: Loaded, host: str | None, port: int | None) -> Loaded:
+    """`loaded` with what the command line says in place of `server:`; held to the same rules across sections."""
     changed = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     if not changed:
         return loaded
     server = loaded.config.server.model_copy(update=changed)
-    config: Config = loaded.config.model_copy(update={"server": server})
+    config = loaded.config.model_copy(update={"server": server})
+    problems = [problem for problem in cross_check(config) if not problem.is_warning]
+    if problems:
+        raise ConfigError([problem.told("command line") for problem in problems])
     return replace(loaded, config=config)
 
 

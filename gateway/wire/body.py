@@ -30,7 +30,7 @@ def _loads(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        if "recursion" in str(error).lower():
+        if "depth limit" in str(error):
             raise BadRequest(MAX_DEPTH_MESSAGE) from None
         if b"\\u" not in body:
             raise BadRequest(f"The request body is not valid JSON: {error}.") from None
