@@ -1,0 +1,228 @@
+"""Every metric of the gateway in one table, and the one place that turns a finished request into numbers.
+
+Capabilities count nothing: they return what happened, the pipeline writes it into the `Record`, and
+`observe` reads it once. What is a state and not an event (requests in flight, the store being up) is
+read when Prometheus asks. The same table, with examples, is `docs/metrics.md`.
+
+The object outlives a reload: counters go on, only `label` and the readings are replaced.
+"""
+
+from collections.abc import Callable
+
+from gateway import __version__
+from gateway.record import Record
+from gateway.telemetry.instruments import Counter, Exposition, Histogram, Instrument, Read, Reading
+from gateway.values import NANO, Target
+
+NONE = "none"
+"""The label of what a request did not come to: no route matched, no tier was chosen, no model answered."""
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+OVERHEAD_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+TOKENS = (10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000)
+RATIOS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1, 1.001, 1.01, 1.02, 1.05, 1.1, 1.25, 2)
+"""Fine around 1, so that an exact count (0.999 < ratio <= 1) stands apart."""
+PROBABILITIES = tuple(n / 20 for n in range(1, 21))
+
+
+class Metrics:
+    """All instruments. `label` names a target's model: from a closed set, or `other`."""
+
+    def __init__(self, label: Callable[[Target], str]) -> None:
+        self.label = label
+        # ---------------------------------------------------------- requests
+        self.requests = Counter(
+            "gateway_requests_total",
+            "Finished requests. code: the status sent; 499 if the client left first, 502 if a stream broke after its"
+            " first byte. tier, model: none if the request did not get that far.",
+            ("route", "endpoint", "tier", "model", "code"),
+        )
+        self.duration = Histogram(
+            "gateway_request_duration_seconds",
+            "From a request's arrival to the end of its answer, whatever became of it.",
+            ("route", "endpoint"),
+            bounds=SECONDS,
+        )
+        self.time_to_first_token = Histogram(
+            "gateway_time_to_first_token_seconds",
+            "From a request's arrival to the first byte of a streamed answer. Cache hits and errors are left out.",
+            ("route", "model"),
+            bounds=SECONDS,
+        )
+        self.overhead = Histogram(
+            "gateway_overhead_seconds",
+            "From a request's arrival to the first byte of its answer, less the time spent waiting for upstreams.",
+            ("route",),
+            bounds=OVERHEAD_SECONDS,
+        )
+        self.rejected = Counter(
+            "gateway_rejected_total",
+            "Requests that the gateway itself refused.",
+            ("route", "reason"),
+        )
+        # ---------------------------------------------------------- tokens and money
+        self.tokens = Counter(
+            "gateway_tokens_total",
+            "Tokens paid for. type: input (not cached by the upstream), cached_input, output (reasoning included);"
+            " reasoning is that part of output.",
+            ("route", "tier", "model", "type"),
+        )
+        self.cost = Counter(
+            "gateway_cost_usd_total",
+            "Dollars spent. source: reported by the upstream, computed (its usage times our price), estimated (our"
+            " count times our price). Calls without a known price are in gateway_price_unknown_total.",
+            ("route", "tier", "model", "source"),
+            parts=NANO,
+        )
+        self.price_unknown = Counter(
+            "gateway_price_unknown_total",
+            "Calls that cost something we do not know: no price, no reported cost. They are in no dollar metric.",
+            ("model",),
+        )
+        self.saved = Counter(
+            "gateway_saved_usd_total",
+            "Dollars not spent. reason: cache (what the stored answer had cost), tier (against the expensive tier's"
+            " first target for the same tokens).",
+            ("route", "reason"),
+            parts=NANO,
+        )
+        self.prompt_tokens = Histogram(
+            "gateway_prompt_tokens",
+            "Prompt tokens of each request, as counted before the call; hits and refusals included.",
+            ("route",),
+            bounds=TOKENS,
+        )
+        self.completion_tokens = Histogram(
+            "gateway_completion_tokens",
+            "Completion tokens of each upstream answer.",
+            ("route",),
+            bounds=TOKENS,
+        )
+        self.token_count_error = Histogram(
+            "gateway_token_count_error_ratio",
+            "Prompt tokens as counted over prompt tokens as the upstream reported them; 1 is exact. Priced calls with"
+            " reported usage only, upper bounds left out.",
+            ("model",),
+            bounds=RATIOS,
+        )
+        # ---------------------------------------------------------- decisions
+        self.cache = Counter(
+            "gateway_cache_requests_total",
+            "Requests that asked the response cache, by result: hit, miss, bypass.",
+            ("route", "result"),
+        )
+        self.decisions = Counter(
+            "gateway_router_decisions_total",
+            "Decisions where a request goes, by tier and reason.",
+            ("route", "tier", "reason"),
+        )
+        self.probability = Histogram(
+            "gateway_router_probability",
+            "The classifier's probability that the expensive tier is needed, where it was asked.",
+            ("route",),
+            bounds=PROBABILITIES,
+        )
+        # ---------------------------------------------------------- upstreams
+        self.attempts = Counter(
+            "gateway_upstream_attempts_total",
+            "Tries at an upstream, by outcome: ok, status_4xx, status_5xx, connect, timeout, cut, cancelled.",
+            ("upstream", "outcome"),
+        )
+        # ---------------------------------------------------------- read at scrape time
+        readings = (
+            Reading("gateway_upstream_in_flight", "Calls to an upstream that are under way.", ("upstream",)),
+            Reading("gateway_in_flight_requests", "Requests that are being served."),
+            Reading("gateway_store_up", "1 if the store answered the last command, else 0."),
+            Reading(
+                "gateway_store_errors_total", "Store commands that failed or came too late.", ("op",), kind="counter"
+            ),
+            Reading(
+                "gateway_log_lines_dropped_total",
+                "Access log lines not written because their reader was too slow or gone.",
+                kind="counter",
+            ),
+            Reading("gateway_config_info", "1; hash names the configuration in force.", ("hash",)),
+            Reading("gateway_build_info", "1; version is the gateway's.", ("version",)),
+        )
+        self._readings = {reading.name: reading for reading in readings}
+        self.gauge("gateway_build_info", lambda: {(__version__,): 1})
+        self.table: tuple[Instrument, ...] = (
+            *(value for value in vars(self).values() if isinstance(value, Counter | Histogram)),
+            *readings,
+        )
+        self._exposition = Exposition(self.table)
+
+    def gauge(self, name: str, read: Read) -> None:
+        """Have `read` asked for the readings of `name` at every scrape, in place of what was asked before.
+
+        Only names of the table (KeyError), so that none goes undocumented. `read` must be quick and must not raise.
+        """
+        self._readings[name].read = read
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The whole exposition and its content type, in the format that an Accept header asks for."""
+        return self._exposition.render(accept)
+
+    def observe(self, record: Record) -> None:
+        """Count a finished request. Call it once for each, however it ended; takes some 5 µs."""
+        route = record.route or NONE
+        tier = record.decision.tier if record.decision else NONE
+        model = self.label(record.target) if record.target else NONE
+        self.requests.inc((route, record.endpoint, tier, model, _code(record)))
+        self.duration.observe((route, record.endpoint), record.duration_s)
+        self._observe_way(record, route)
+        if record.cache != "hit":
+            self._observe_answer(record, route, model)
+            self._observe_spending(record, route, tier, model)
+        for reason, nanousd in record.saved_nanousd.items():
+            if nanousd > 0:  # a cheap tier that came out dearer is no saving, and a counter cannot fall
+                self.saved.inc((route, reason), nanousd)
+
+    def _observe_way(self, record: Record, route: str) -> None:
+        """What the gateway itself did: counted, decided, refused, tried."""
+        by_route = (route,)
+        answered_s = record.duration_s if record.first_byte_s is None else record.first_byte_s
+        self.overhead.observe(by_route, max(0.0, answered_s - record.upstream_s))
+        if record.rejected:
+            self.rejected.inc((route, record.rejected))
+        if estimate := record.estimate:
+            self.prompt_tokens.observe(by_route, estimate.prompt_tokens)
+        if record.cache:
+            self.cache.inc((route, record.cache))
+        if decision := record.decision:
+            self.decisions.inc((route, decision.tier, decision.reason))
+            if decision.probability is not None:
+                self.probability.observe(by_route, decision.probability)
+        for attempt in record.attempts:
+            self.attempts.inc((attempt.target.upstream, attempt.outcome))
+
+    def _observe_answer(self, record: Record, route: str, model: str) -> None:
+        """What came back from the upstream; a cache hit has nothing of it."""
+        if record.is_stream and record.first_byte_s is not None and (record.status < 400 or record.status == 499):
+            self.time_to_first_token.observe((route, model), record.first_byte_s)
+        usage, estimate, cost = record.usage, record.estimate, record.cost
+        if usage is None:
+            return
+        self.completion_tokens.observe((route,), usage.output)
+        is_reported = cost is not None and cost.source != "estimated"
+        if is_reported and estimate and estimate.kind != "bound" and usage.input:
+            self.token_count_error.observe((model,), estimate.prompt_tokens / usage.input)
+
+    def _observe_spending(self, record: Record, route: str, tier: str, model: str) -> None:
+        if usage := record.usage:
+            inc = self.tokens.inc
+            inc((route, tier, model, "input"), max(0, usage.input - usage.cached_input))
+            inc((route, tier, model, "output"), usage.output)
+            if usage.cached_input:
+                inc((route, tier, model, "cached_input"), usage.cached_input)
+            if usage.reasoning:
+                inc((route, tier, model, "reasoning"), usage.reasoning)
+        if cost := record.cost:
+            self.cost.inc((route, tier, model, cost.source), cost.nanousd)
+        if record.price_unknown:
+            self.price_unknown.inc((model,))
+
+
+def _code(record: Record) -> str:
+    """The status sent, but for answers that broke after their first byte: a 200 would call them successes."""
+    return "502" if record.error and record.status < 400 else str(record.status)
