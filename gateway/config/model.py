@@ -11,13 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from gateway.values import Target
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", examples=["support-bot"])]
 """Names end up in metric labels, headers and Redis keys."""
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Usd = Annotated[float, Field(ge=0, le=1_000_000)]
 Pattern = Annotated[str, Field(min_length=1, max_length=200, description="shell-style: * and ? match")]
 Tier = Literal["cheap", "expensive"]
+Private = Annotated[str, Field(json_schema_extra={"writeOnly": True})]
+"""Text that may be a credential: like a SecretStr, no message ever shows it."""
 
 
 class Section(BaseModel):
@@ -70,7 +72,9 @@ class Server(Section):
 class Upstream(Section):
     """One OpenAI-compatible API."""
 
-    base_url: str = Field(pattern=r"^https?://[^\s?#@]+$", description="up to and including /v1")
+    base_url: str = Field(
+        pattern=r"^https?://[^\s?#@]+$", examples=["https://api.openai.com/v1"], description="up to and including /v1"
+    )
     api_key: SecretStr | None = None
     connect_timeout_s: Seconds = 5
     first_byte_timeout_s: Seconds = Field(120, description="streams: to the first event")
@@ -83,8 +87,8 @@ class Upstream(Section):
     completion_field: Literal["max_completion_tokens", "max_tokens"] = Field(
         "max_completion_tokens", description="what tokens.default_completion sets on chat"
     )
-    headers: dict[str, str] = Field({}, description="sent with every call")
-    query: dict[str, str] = Field({}, description="sent with every call (Azure's api-version)")
+    headers: dict[str, Private] = Field({}, repr=False, description="sent with every call")
+    query: dict[str, Private] = Field({}, repr=False, description="sent with every call (Azure's api-version)")
     ca_file: str | None = Field(None, description="PEM bundle to verify this upstream against")
 
     @field_validator("base_url")
@@ -175,7 +179,7 @@ class Key(Section):
     """A virtual key: what clients send in place of the provider's."""
 
     name: Name
-    key: SecretStr
+    key: SecretStr = Field(examples=["a-long-random-secret"])
     team: Name | None = None
     routes: tuple[Name, ...] | None = Field(None, description="default: all")
     passthrough: tuple[Pattern, ...] | None = Field(None, description="default: all")
@@ -193,7 +197,13 @@ class Key(Section):
 
 class Config(Section):
     server: Server = Server()
-    store: str = Field("memory", pattern=r"^(memory|rediss?://\S+)$", description="memory, redis://… or rediss://…")
+    store: str = Field(
+        "memory",
+        pattern=r"^(memory|rediss?://\S+)$",
+        examples=["memory", "redis://localhost:6379/0"],
+        repr=False,  # its URL may hold a password
+        description="memory, redis://… or rediss://…",
+    )
     store_timeout_s: Seconds = Field(0.05, description="one command; beyond it the store counts as away")
     upstreams: dict[Name, Upstream] = Field(min_length=1)
     tiers: dict[Tier, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(

@@ -1,0 +1,202 @@
+"""Rules that span sections: names that must be known, secrets that must differ, hosts that must not be open.
+
+Pure: each rule reads a Config and yields problems, which `load.py` puts at their lines. A claim that something is
+missing or unreachable names what it rests on, so that it is dropped where that part of the file was unreadable.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from gateway.config.model import Config, Match, Route
+from gateway.config.problem import Path, Problem, did_you_mean, dotted, quoted
+from gateway.values import Target
+
+
+def cross_check(config: Config) -> list[Problem]:
+    """Errors and warnings, in no particular order; paths are those of `config` itself."""
+    rules = (_names, _tiers, _routes, _keys, _secrets, _open_doors, _unreachable_routes, _cleartext)
+    return [problem for rule in rules for problem in rule(config)]
+
+
+# ------------------------------------------------------------------ names
+
+
+def _names(config: Config) -> Iterator[Problem]:
+    sections = {
+        "routes": [route.name for route in config.routes],
+        "teams": [team.name for team in config.teams],
+        "keys": [key.name for key in config.keys],
+    }
+    for section, names in sections.items():
+        first: dict[str, int] = {}
+        for i, name in enumerate(names):
+            if first.setdefault(name, i) != i:
+                yield Problem((section, i, "name"), f"expected a name of its own, got {name!r} again")
+
+
+def _unknown(path: Path, name: str, known: Iterable[str], *, section: str, rests_on: Path) -> Iterator[Problem]:
+    known = tuple(known)
+    if name not in known:
+        text = f"expected a name from `{section}`, got {quoted(name)}{did_you_mean(name, known)}"
+        yield Problem(path, text, rests_on=(rests_on,))
+
+
+def _unknown_upstream(path: Path, name: str, config: Config) -> Iterator[Problem]:
+    return _unknown(path, name, config.upstreams, section="upstreams", rests_on=("upstreams", name))
+
+
+def _unknown_team(path: Path, name: str, config: Config) -> Iterator[Problem]:
+    return _unknown(path, name, [team.name for team in config.teams], section="teams", rests_on=("teams",))
+
+
+def _unknown_route(path: Path, name: str, config: Config) -> Iterator[Problem]:
+    return _unknown(path, name, [route.name for route in config.routes], section="routes", rests_on=("routes",))
+
+
+def _tiers(config: Config) -> Iterator[Problem]:
+    for tier, targets in config.tiers.items():
+        for i, text in enumerate(targets):
+            path: Path = ("tiers", tier, i)
+            target = Target.parse(text)
+            if target.upstream and target.model:
+                yield from _unknown_upstream(path, target.upstream, config)
+            else:
+                example = f"{next(iter(config.upstreams))}/gpt-5-mini"
+                yield Problem(path, f"expected upstream/model, such as {example!r}, got {quoted(text)}")
+
+
+def _routes(config: Config) -> Iterator[Problem]:
+    for i, route in enumerate(config.routes):
+        path: Path = ("routes", i)
+        wanted = ("cheap", "expensive") if route.tier == "auto" else (route.tier,) if route.tier else ()
+        for tier in wanted:
+            if tier not in config.tiers:
+                text = f"expected `tiers` to have {tier!r}, which tier: {route.tier} needs; got none"
+                yield Problem((*path, "tier"), text, rests_on=(("tiers", tier),))
+        if route.upstream is not None:
+            yield from _unknown_upstream((*path, "upstream"), route.upstream, config)
+        for j, team in enumerate(route.match.teams or ()):
+            yield from _unknown_team((*path, "match", "teams", j), team, config)
+        yield from _route_agrees_with_itself(route, path)
+
+
+def _route_agrees_with_itself(route: Route, path: Path) -> Iterator[Problem]:
+    default, cap = route.tokens.default_completion, route.tokens.max_completion
+    if default is not None and cap is not None and default > cap:
+        place = (*path, "tokens", "default_completion")
+        yield Problem(place, f"expected at most max_completion ({cap}), got {default}")
+    if route.tier != "auto" and "router" in route.model_fields_set:
+        text = "has no effect: only `tier: auto` asks the classifier"
+        yield Problem((*path, "router"), text, is_warning=True, rests_on=((*path, "tier"),))
+
+
+def _keys(config: Config) -> Iterator[Problem]:
+    for i, key in enumerate(config.keys):
+        if key.team is not None:
+            yield from _unknown_team(("keys", i, "team"), key.team, config)
+        for j, name in enumerate(key.routes or ()):
+            yield from _unknown_route(("keys", i, "routes", j), name, config)
+
+
+# ------------------------------------------------------------------ who gets in
+
+
+def _secrets(config: Config) -> Iterator[Problem]:
+    """Two holders of one secret could not be told apart; neither value is shown."""
+    first: dict[str, Path] = {}
+    holders: list[tuple[Path, SecretStr | None]] = [(("server", "admin", "key"), config.server.admin.key)]
+    holders += [(("keys", i, "key"), key.key) for i, key in enumerate(config.keys)]
+    for path, secret in holders:
+        if secret is None:
+            continue
+        value = secret.get_secret_value()
+        if value in first:
+            yield Problem(path, f"expected a secret of its own, got the one of {dotted(first[value])}")
+        first.setdefault(value, path)
+
+
+def _open_doors(config: Config) -> Iterator[Problem]:
+    server, admin = config.server, config.server.admin
+    if config.auth == "required" and not config.keys:
+        text = "expected at least one key, got none (without keys: auth: passthrough, or auth: none on loopback)"
+        yield Problem(("keys",), text, rests_on=(("keys",), ("auth",)))
+    if config.auth != "required" and config.keys:
+        yield Problem(("keys",), f"have no effect under auth: {config.auth}", is_warning=True, rests_on=(("auth",),))
+    if config.auth == "none" and not config.allow_open and not is_loopback(server.host):
+        text = f"expected auth: required, or allow_open: true to let anyone who reaches {server.host!r} spend; got none"
+        yield Problem(("auth",), text, rests_on=(("server", "host"), ("allow_open",)))
+    if admin.key is None and not is_loopback(admin.host):
+        text = f"expected a key, since others can reach {admin.host!r}; got nothing"
+        yield Problem(("server", "admin", "key"), text, rests_on=(("server", "admin", "host"),))
+    if server.port == admin.port != 0:
+        text = f"expected another port than server.port, got {admin.port} too"
+        yield Problem(("server", "admin", "port"), text, rests_on=(("server", "port"),))
+
+
+def is_loopback(host: str) -> bool:
+    """Reached from this machine only. A name other than localhost may resolve to anything, so it counts as open."""
+    host = host.strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _cleartext(config: Config) -> Iterator[Problem]:
+    for name, upstream in config.upstreams.items():
+        url = urlsplit(upstream.base_url)
+        if url.scheme == "http" and upstream.api_key is not None and not is_loopback(url.hostname or ""):
+            text = f"sends api_key unencrypted to {url.hostname!r}: use https unless the network between is yours"
+            yield Problem(("upstreams", name, "base_url"), text, is_warning=True)
+
+
+# ------------------------------------------------------------------ routes nobody gets to
+
+
+def _unreachable_routes(config: Config) -> Iterator[Problem]:
+    """An error where an earlier route takes every request; a warning where it takes every one that this one would."""
+    for i, route in enumerate(config.routes):
+        taker = next((j for j, earlier in enumerate(config.routes[:i]) if _takes_all(earlier, route, config)), None)
+        if taker is None:
+            continue
+        earlier = config.routes[taker]
+        is_certain = "*" in earlier.match.models and earlier.match.endpoints is None and earlier.match.teams is None
+        text = f"only x-gateway-route leads here: {earlier.name!r} before it matches all that this one does"
+        if is_certain:
+            text = f"expected a place before {earlier.name!r}, which matches everything; got one behind it"
+        premises: tuple[Path, ...] = (("routes", taker, "match"), ("routes", i, "match"), ("keys",))
+        yield Problem(("routes", i), text, is_warning=not is_certain, rests_on=premises)
+
+
+def _takes_all(earlier: Route, later: Route, config: Config) -> bool:
+    """Does every request that `later` would serve end at `earlier`?
+
+    Not where pass-through needs the later one (it looks for the first route with an upstream), nor where some key
+    may use the later route and not the earlier.
+    """
+    if later.upstream is not None and earlier.upstream is None:
+        return False
+    allowed = [key.routes for key in config.keys if key.routes is not None]
+    if any(later.name in names and earlier.name not in names for names in allowed):
+        return False
+    return _covers(earlier.match, later.match)
+
+
+def _covers(wide: Match, narrow: Match) -> bool:
+    """Certain only: a pattern is covered by itself, by `*`, and where it has no wildcards by any that matches it."""
+    models = all(any(_pattern_covers(outer, inner) for outer in wide.models) for inner in narrow.models)
+    return models and _within(narrow.endpoints, wide.endpoints) and _within(narrow.teams, wide.teams)
+
+
+def _pattern_covers(wide: str, narrow: str) -> bool:
+    has_wildcard = any(sign in narrow for sign in "*?[")
+    return wide in ("*", narrow) or (not has_wildcard and fnmatchcase(narrow, wide))
+
+
+def _within(narrow: tuple[str, ...] | None, wide: tuple[str, ...] | None) -> bool:
+    """None stands for all."""
+    return wide is None or (narrow is not None and set(narrow) <= set(wide))
