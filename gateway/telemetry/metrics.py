@@ -33,8 +33,8 @@ class Metrics:
         # ---------------------------------------------------------- requests
         self.requests = Counter(
             "gateway_requests_total",
-            "Finished requests. code: the status sent; 499 if the client left first, 502 if a stream broke after its"
-            " first byte. tier, model: none if the request did not get that far.",
+            "Finished requests. code: the status sent; 499 if the client left first, 502 or 504 if an answer broke"
+            " after its first byte. tier, model: none if the request did not get that far.",
             ("route", "endpoint", "tier", "model", "code"),
         )
         self.duration = Histogram(
@@ -167,8 +167,9 @@ class Metrics:
         """Count a finished request. Call it once for each, however it ended; takes some 5 µs."""
         route = record.route or NONE
         tier = record.decision.tier if record.decision else NONE
-        model = self.label(record.target) if record.target else NONE
-        self.requests.inc((route, record.endpoint, tier, model, _code(record)))
+        target = record.target
+        model = self.label(target) if target and target.model else NONE  # what is passed through names no model
+        self.requests.inc((route, record.endpoint, tier, model, str(record.status)))
         self.duration.observe((route, record.endpoint), record.duration_s)
         self._observe_way(record, route)
         if record.cache != "hit":
@@ -221,8 +222,3 @@ class Metrics:
             self.cost.inc((route, tier, model, cost.source), cost.nanousd)
         if record.price_unknown:
             self.price_unknown.inc((model,))
-
-
-def _code(record: Record) -> str:
-    """The status sent, but for answers that broke after their first byte: a 200 would call them successes."""
-    return "502" if record.error and record.status < 400 else str(record.status)

@@ -71,3 +71,8 @@ def test_whose_count_it_was_is_kept() -> None:
     usage = Usage(input=1_000, output=0)
     assert price_call(usage, GPT_4O_MINI, source="computed") == Cost(150_000, "computed")
     assert price_call(usage, GPT_4O_MINI, source="estimated") == Cost(150_000, "estimated")
+
+
+def test_without_a_price_nobody_knows_the_cost_but_an_upstream_that_reports_it() -> None:
+    assert price_call(Usage(input=1_000, output=0), None, source="computed") is None
+    assert price_call(Usage(input=1_000, output=0, cost_nanousd=7), None, source="computed") == Cost(7, "reported")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.record import Attempt, Record
-from gateway.telemetry.logs import AccessLog, JsonFormatter, access_line
+from gateway.telemetry.logs import AccessLog, JsonFormatter, access_line, configure
 from gateway.values import Caller, Cost, Decision, Estimate, Target, Usage
 
 TARGET = Target("openai", "gpt-4o-mini")
@@ -163,3 +163,21 @@ def test_other_logging_is_json_with_its_traceback() -> None:
     fields = json.loads(line)
     assert (fields["level"], fields["logger"], fields["message"]) == ("error", "gateway.test", "could not reload")
     assert fields["traceback"].endswith("ValueError: no\nway")
+
+
+@pytest.fixture
+def root_logger() -> Iterator[logging.Logger]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield root
+    root.handlers[:], root.level = handlers, level
+
+
+@pytest.mark.usefixtures("root_logger")
+def test_configured_logging_goes_to_stderr_from_its_level_on(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("warning")
+    logging.getLogger("gateway.test").info("quiet")
+    logging.getLogger("gateway.test").warning("loud")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [json.loads(line)["message"] for line in err.splitlines()] == ["loud"]

@@ -109,9 +109,22 @@ def test_a_request_without_a_route_is_counted_under_none() -> None:
     }
 
 
-def test_a_stream_that_broke_is_no_success_though_its_status_was_200() -> None:
-    found = scraped(record(is_stream=True, first_byte_s=0.2, error="UpstreamCut", is_success=False))
-    assert some(found, "requests_total") == {"requests_total{support,chat,cheap,gpt-4o-mini,502}": 1}
+def test_a_stream_that_broke_is_counted_by_its_error_and_paid_for() -> None:
+    found = scraped(record(is_stream=True, status=502, first_byte_s=0.2, error="UpstreamCut", is_success=False))
+    assert some(found, "requests_total", "cost_usd", "time_to_first") == {
+        "requests_total{support,chat,cheap,gpt-4o-mini,502}": 1,
+        "cost_usd_total{support,cheap,gpt-4o-mini,computed}": 0.0003,
+    }
+
+
+def test_what_is_passed_through_has_no_model() -> None:
+    files = record(
+        decision=Decision((Target("openai", ""),), "none", "upstream"),
+        target=Target("openai", ""),
+        **dict.fromkeys(("estimate", "cache", "usage", "cost")),
+        saved_nanousd={},
+    )
+    assert some(scraped(files), "requests_total") == {"requests_total{support,chat,none,none,200}": 1}
 
 
 def test_a_client_that_left_keeps_its_499_and_pays_for_what_was_relayed() -> None:
