@@ -5,6 +5,7 @@ them chunk by chunk and closes the reply, which early on cuts the connection.
 """
 
 import asyncio
+import io
 import ssl
 from collections.abc import AsyncIterable, Callable
 from ipaddress import ip_address
@@ -18,6 +19,9 @@ from gateway import __version__
 from gateway.config.model import Upstream
 from gateway.errors import UpstreamCut, UpstreamTimeout, UpstreamUnavailable
 from gateway.exchange import Headers
+
+_LARGE = 1 << 20
+"""From this size on aiohttp wants a file to read from piece by piece, not bytes to send in one go."""
 
 
 class Reply:
@@ -115,7 +119,7 @@ class UpstreamClient:
                 method,
                 self._url(path, query),
                 headers=self._merged(headers, raw=raw),
-                data=body,
+                data=io.BytesIO(body) if isinstance(body, bytes) and len(body) > _LARGE else body,
                 allow_redirects=False,
                 auto_decompress=not raw,
             )

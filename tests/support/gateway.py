@@ -1,0 +1,107 @@
+"""The gateway in this process, over real sockets, from a configuration written as a test would like to read it."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.config.load import parse
+from gateway.server.run import running
+
+HELLO = [{"role": "user", "content": "hello"}]
+CHAT = "/v1/chat/completions"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error object; fails where the answer is none."""
+        error = self.json()["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        return dict(error)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningGateway:
+    url: str
+    admin_url: str
+    http: aiohttp.ClientSession
+
+    async def request(
+        self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        data = None if body is None else io.BytesIO(body)
+        async with self.http.request(method, self.url + path, data=data, headers=headers) as response:
+            return Answer(response.status, response.headers.copy(), await response.read())
+
+    async def chat(self, *, key: str | None = None, headers: Mapping[str, str] | None = None, **fields: Any) -> Answer:
+        """One chat completion; without `messages` it says hello, without `model` to gpt-5-mini."""
+        document = {"model": "gpt-5-mini", "messages": HELLO, **fields}
+        given = dict(headers or {})
+        if key is not None:
+            given["Authorization"] = f"Bearer {key}"
+        return await self.request("POST", CHAT, body=json.dumps(document).encode(), headers=given)
+
+    async def metrics(self) -> "Scrape":
+        async with self.http.get(self.admin_url + "/metrics") as response:
+            return Scrape(await response.text())
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """One sample; 0 where it does not exist yet."""
+        return (await self.metrics())(name, **labels)
+
+    async def until(self, holds: Callable[["Scrape"], bool]) -> None:
+        """Scrape until `holds`, for what happens after an answer or without one; fails after 5 s."""
+        async with asyncio.timeout(5):
+            while not holds(await self.metrics()):
+                pass
+
+
+class Scrape:
+    """The samples of one scrape: `scrape("gateway_requests_total", route="default", …)`, all labels given."""
+
+    def __init__(self, text: str) -> None:
+        self.samples = {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    def __call__(self, name: str, **labels: str) -> float:
+        """0 where there is no such sample yet."""
+        return self.samples.get((name, frozenset(labels.items())), 0.0)
+
+
+@asynccontextmanager
+async def gateway(config: str | Mapping[str, Any], **env: str) -> AsyncIterator[RunningGateway]:
+    """The gateway with `config` (YAML, or a document) on free ports; `${NAME}` in it comes from `env`."""
+    document = config if isinstance(config, str) else json.dumps(config)
+    loaded = parse(document, source="test.yaml", env=env, folder=Path())
+    async with running(loaded) as serving, aiohttp.ClientSession() as http:
+        yield RunningGateway(serving.url, serving.admin_url, http)
+
+
+def config(upstream_url: str, **sections: Any) -> dict[str, Any]:
+    """A small open configuration: one upstream `up`, one route `default`; `sections` replace or add to it."""
+    return {
+        "server": {"port": 0, "admin": {"port": 0}},
+        "auth": "none",
+        "upstreams": {"up": {"base_url": upstream_url, "api_key": "upstream-secret"}},
+        "routes": [{"name": "default", "upstream": "up"}],
+        **sections,
+    }
