@@ -55,7 +55,7 @@ class PriceTable:
 
     @classmethod
     def build(cls, overrides: Mapping[str, Price], *, at: datetime) -> "PriceTable":
-        """The shipped prices that hold `at` (aware) under the configured ones. Takes 40 ms."""
+        """The shipped prices that hold `at` (aware) under the configured ones. Takes some 50 ms."""
         return cls(overrides, shipped(at=at))
 
     def rates(self, target: Target) -> Rates | None:

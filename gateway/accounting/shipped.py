@@ -199,9 +199,11 @@ def prices_on(prices: Any, on: date) -> Mapping[str, Any]:
 
     Of a list with conditions that is the last that applies, or else the first; of an empty list, nothing.
     """
-    conditionals: list[Any] = prices if isinstance(prices, list) else [_StandIn(prices=prices)]
+    if not isinstance(prices, list):
+        always: Mapping[str, Any] = vars(prices)
+        return always
     holding: list[Mapping[str, Any]] = []
-    for conditional in reversed(conditionals):
+    for conditional in reversed(prices):
         constraint = getattr(conditional, "constraint", None)
         is_by_hour = type(constraint).__name__ == "TimeOfDateConstraint"
         if is_by_hour or constraint is None or constraint.start_date <= on:
@@ -209,7 +211,7 @@ def prices_on(prices: Any, on: date) -> Mapping[str, Any]:
             if not is_by_hour:
                 break
     else:
-        holding += [vars(conditional.prices) for conditional in conditionals[:1]]
+        holding += [vars(conditional.prices) for conditional in prices[:1]]
     return max(holding, key=_dearness, default={})
 
 
