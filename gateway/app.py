@@ -41,8 +41,11 @@ class Gateway:
 
 
 @asynccontextmanager
-async def running_gateway(loaded: Loaded) -> AsyncIterator[Gateway]:
-    """Everything built and started for `loaded`; raises ConfigError for a classifier that cannot be used."""
+async def running_gateway(loaded: Loaded, *, log_fd: int = 2) -> AsyncIterator[Gateway]:
+    """Everything built and started for `loaded`; raises ConfigError for a classifier that cannot be used.
+
+    Access lines go to the file descriptor `log_fd`, 2 being stderr.
+    """
     config = loaded.config
     clock = SystemClock()
     async with AsyncExitStack() as stack:
@@ -55,7 +58,7 @@ async def running_gateway(loaded: Loaded) -> AsyncIterator[Gateway]:
             for name, upstream in config.upstreams.items()
         }
         store, kv = await _store(config, clock, stack)
-        access_log = await stack.enter_async_context(AccessLog())
+        access_log = await stack.enter_async_context(AccessLog(log_fd))
         counter = TokenCounter(encodings)
         stack.callback(counter.close)
         metrics = Metrics(prices.label)

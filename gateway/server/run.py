@@ -29,11 +29,11 @@ class Serving:
 
 
 @asynccontextmanager
-async def running(loaded: Loaded) -> AsyncIterator[Serving]:
+async def running(loaded: Loaded, *, log_fd: int = 2) -> AsyncIterator[Serving]:
     """The gateway of `loaded`, serving until the block is left; then requests in flight get `drain_s` to finish."""
     server = loaded.config.server
     in_flight = InFlight(server.max_in_flight)
-    async with running_gateway(loaded) as gateway:
+    async with running_gateway(loaded, log_fd=log_fd) as gateway:
         gateway.metrics.gauge("gateway_in_flight_requests", lambda: {(): in_flight.count})
         admin = _runner(admin_app(gateway, in_flight), server, drain_s=1)
         traffic = _runner(traffic_app(gateway, in_flight), server, drain_s=server.drain_s)
