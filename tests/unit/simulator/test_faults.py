@@ -1,3 +1,6 @@
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 from gateway.simulator.errors import ApiError
@@ -56,3 +59,9 @@ def test_a_status_comes_with_a_fitting_error_and_its_retry_after() -> None:
 
 def test_no_status_is_no_error() -> None:
     assert status_error(NO_FAULTS) is None
+
+
+def test_every_fault_is_in_the_guide() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text()
+    spelled = {field.name.replace("_", "-") for field in fields(Faults)}
+    assert {name for name in spelled if f"| `{name}" not in guide} == set()
