@@ -144,17 +144,18 @@ class Pipeline:
 
     async def _replay(self, turn: Turn, request: Request, hit: Hit) -> None:
         record, entry = turn.record, hit.entry
-        record.target, record.usage, record.is_success = Target.parse(entry.target), entry.usage, True
-        record.status, record.saved_nanousd["cache"] = 200, entry.cost_nanousd
+        record.target, record.usage = Target.parse(entry.target), entry.usage
+        record.saved_nanousd["cache"] = entry.cost_nanousd
         headers = hit_headers(hit)
-        if not request.is_stream:
+        if request.is_stream:
+            pieces = turn.endpoint.to_stream(orjson.loads(entry.body), include_usage=request.wants_usage)
+            await self._begin(turn, 200, [STREAM_TYPE, *headers])
+            for piece in pieces:
+                await turn.client.write(piece)
+            await turn.client.end()
+        else:
             await self._answer(turn, 200, [JSON_TYPE, *headers], entry.body)
-            return
-        pieces = turn.endpoint.to_stream(orjson.loads(entry.body), include_usage=request.wants_usage)
-        await self._begin(turn, 200, [STREAM_TYPE, *headers])
-        for piece in pieces:
-            await turn.client.write(piece)
-        await turn.client.end()
+        record.is_success = True
 
     async def _publish(self, record: Record, slot: Slot | None, transcript: Transcript) -> bool:
         """Store a complete answer; whether that was done."""
@@ -199,14 +200,15 @@ class Pipeline:
     async def _pass_on(self, turn: Turn, answer: Answer, slot: Slot | None) -> None:
         """Account for a whole answer, then send it on as it came."""
         record = turn.record
-        is_stored = False
+        is_complete = is_stored = False
         if answer.status == 200:
             transcript = read_answer(turn.endpoint, answer.body)
-            record.is_success = transcript.is_complete
+            is_complete = transcript.is_complete
             await self._charge(record, transcript)
             is_stored = await self._publish(record, slot, transcript)
         headers = [*wire_headers.to_client(answer.headers), *_cache_status(record, is_stored=is_stored)]
         await self._answer(turn, answer.status, headers, answer.body)
+        record.is_success = is_complete
 
     async def _relay(self, turn: Turn, request: Request, stream: EventStream, slot: Slot | None) -> None:
         """Relay a stream as it comes, and account for it when it is over, however it ends."""
@@ -230,9 +232,9 @@ class Pipeline:
         if error is not None:  # the upstream's own error event has told the client
             record.status, record.error = shape_of(error).status, type(error).__name__
         else:
-            record.is_success = True
             await self._publish(record, slot, transcript)
         await client.end()
+        record.is_success = error is None
 
     # ------------------------------------------------------------------ money
 

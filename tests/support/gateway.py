@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
+from yarl import URL
 
 from gateway.config.load import parse
 from gateway.server.run import running
@@ -46,7 +47,8 @@ class RunningGateway:
         self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         data = None if body is None else io.BytesIO(body)
-        async with self.http.request(method, self.url + path, data=data, headers=headers) as response:
+        url = URL(self.url + path, encoded=True)
+        async with self.http.request(method, url, data=data, headers=headers) as response:
             return Answer(response.status, response.headers.copy(), await response.read())
 
     async def chat(self, *, key: str | None = None, headers: Mapping[str, str] | None = None, **fields: Any) -> Answer:
