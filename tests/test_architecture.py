@@ -89,7 +89,7 @@ def test_no_function_rebinds_what_its_module_holds() -> None:
 
 
 def test_serving_loads_nothing_of_training() -> None:
-    program = "import sys, gateway.app, gateway.cli.main; print(*{name.partition('.')[0] for name in sys.modules})"
+    program = "import sys, gateway.app, gateway.cli.serve; print(*{name.partition('.')[0] for name in sys.modules})"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
     loaded = set(ran.stdout.split())
     assert "gateway" in loaded, ran.stderr

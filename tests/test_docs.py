@@ -30,7 +30,10 @@ def tracked(*patterns: str) -> list[Path]:
 
 def commands(command: click.Command, path: str) -> Iterator[str]:
     if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None, f"{path} {name} is listed but not there"
             yield from commands(inner, f"{path} {name}")
     elif not command.hidden:
         yield path
@@ -44,7 +47,7 @@ def anchors(text: str) -> set[str]:
 
 def test_every_command_is_described() -> None:
     documents = "\n".join(file.read_text() for file in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-    assert [path for path in commands(main, "gateway") if path not in documents] == []
+    assert [path for path in commands(main, "gateway") if not re.search(rf"{path}\b", documents)] == []
 
 
 def test_every_relative_link_leads_somewhere() -> None:
