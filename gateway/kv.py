@@ -178,7 +178,7 @@ class Kv:
                 await self._connect()
             except Exception as error:  # whatever it was, the next attempt may do better
                 if not is_reported:
-                    log.warning("store %s cannot be reached, going on without it: %s", self._server, error)
+                    log.warning("store %s cannot be reached, going on without it: %s", self._server, _reason(error))
                 is_reported = True
             else:
                 up_since = self._clock.monotonic()
@@ -216,7 +216,7 @@ class Kv:
 
     def _go_down(self, error: Exception) -> None:
         if self.is_up:
-            log.warning("store %s is away, going on without it: %s", self._server, error or type(error).__name__)
+            log.warning("store %s is away, going on without it: %s", self._server, _reason(error))
         self._up.clear()
         self._down.set()
         waiting, self._waiting = self._waiting, []
@@ -237,6 +237,10 @@ def _hand_out(batch: list[_Command], answers: Sequence[object]) -> None:
     for command, answer in zip(batch, answers, strict=True):
         if not command.reply.done():  # its caller may have been cancelled
             command.reply.set_result(answer)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _parse(url: str) -> tuple[ConnectionPool, str]:
