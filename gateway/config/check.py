@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from gateway.config.model import Config, Match, Route
-from gateway.config.problem import Path, Problem, did_you_mean, dotted, quoted
+from gateway.config.problem import Path, Problem, did_you_mean, quoted
 from gateway.values import Target
 
 
@@ -35,14 +35,15 @@ def _names(config: Config) -> Iterator[Problem]:
         first: dict[str, int] = {}
         for i, name in enumerate(names):
             if first.setdefault(name, i) != i:
-                yield Problem((section, i, "name"), f"expected a name of its own, got {name!r} again")
+                path: Path = (section, i, "name")
+                yield Problem(path, "expected a name of its own, got that of", other=(section, first[name], "name"))
 
 
 def _unknown(path: Path, name: str, known: Iterable[str], *, section: str, rests_on: Path) -> Iterator[Problem]:
     known = tuple(known)
     if name not in known:
-        text = f"expected a name from `{section}`, got {quoted(name)}{did_you_mean(name, known)}"
-        yield Problem(path, text, rests_on=(rests_on,))
+        text, hint = f"expected a name from `{section}`", did_you_mean(name, known)
+        yield Problem(path, text, got=quoted(name), hint=hint, rests_on=(rests_on,))
 
 
 def _unknown_upstream(path: Path, name: str, config: Config) -> Iterator[Problem]:
@@ -66,7 +67,7 @@ def _tiers(config: Config) -> Iterator[Problem]:
                 yield from _unknown_upstream(path, target.upstream, config)
             else:
                 example = f"{next(iter(config.upstreams))}/gpt-5-mini"
-                yield Problem(path, f"expected upstream/model, such as {example!r}, got {quoted(text)}")
+                yield Problem(path, f"expected upstream/model, such as {example!r}", got=quoted(text))
 
 
 def _routes(config: Config) -> Iterator[Problem]:
@@ -88,7 +89,7 @@ def _route_agrees_with_itself(route: Route, path: Path) -> Iterator[Problem]:
     default, cap = route.tokens.default_completion, route.tokens.max_completion
     if default is not None and cap is not None and default > cap:
         place = (*path, "tokens", "default_completion")
-        yield Problem(place, f"expected at most max_completion ({cap}), got {default}")
+        yield Problem(place, "expected at most max_completion", got=f"{default:,}")
     if route.tier != "auto" and "router" in route.model_fields_set:
         text = "has no effect: only `tier: auto` asks the classifier"
         yield Problem((*path, "router"), text, is_warning=True, rests_on=((*path, "tier"),))
@@ -115,26 +116,26 @@ def _secrets(config: Config) -> Iterator[Problem]:
             continue
         value = secret.get_secret_value()
         if value in first:
-            yield Problem(path, f"expected a secret of its own, got the one of {dotted(first[value])}")
+            yield Problem(path, "expected a secret of its own, got that of", other=first[value])
         first.setdefault(value, path)
 
 
 def _open_doors(config: Config) -> Iterator[Problem]:
     server, admin = config.server, config.server.admin
     if config.auth == "required" and not config.keys:
-        text = "expected at least one key, got none (without keys: auth: passthrough, or auth: none on loopback)"
-        yield Problem(("keys",), text, rests_on=(("keys",), ("auth",)))
+        text = "expected at least one key (without keys: auth: passthrough, or auth: none on loopback)"
+        yield Problem(("keys",), text, got="none", rests_on=(("keys",), ("auth",)))
     if config.auth != "required" and config.keys:
         yield Problem(("keys",), f"have no effect under auth: {config.auth}", is_warning=True, rests_on=(("auth",),))
     if config.auth == "none" and not config.allow_open and not is_loopback(server.host):
-        text = f"expected auth: required, or allow_open: true to let anyone who reaches {server.host!r} spend; got none"
-        yield Problem(("auth",), text, rests_on=(("server", "host"), ("allow_open",)))
+        text = "expected required, or allow_open: true to let whoever reaches server.host spend"
+        yield Problem(("auth",), text, got="none", rests_on=(("server", "host"), ("allow_open",)))
     if admin.key is None and not is_loopback(admin.host):
-        text = f"expected a key, since others can reach {admin.host!r}; got nothing"
-        yield Problem(("server", "admin", "key"), text, rests_on=(("server", "admin", "host"),))
+        text = "expected a key, since server.admin.host can be reached from elsewhere"
+        yield Problem(("server", "admin", "key"), text, got="nothing", rests_on=(("server", "admin", "host"),))
     if server.port == admin.port != 0:
-        text = f"expected another port than server.port, got {admin.port} too"
-        yield Problem(("server", "admin", "port"), text, rests_on=(("server", "port"),))
+        text = "expected another port than server.port"
+        yield Problem(("server", "admin", "port"), text, got=str(admin.port), rests_on=(("server", "port"),))
 
 
 def is_loopback(host: str) -> bool:
@@ -150,7 +151,7 @@ def _cleartext(config: Config) -> Iterator[Problem]:
     for name, upstream in config.upstreams.items():
         url = urlsplit(upstream.base_url)
         if url.scheme == "http" and upstream.api_key is not None and not is_loopback(url.hostname or ""):
-            text = f"sends api_key unencrypted to {url.hostname!r}: use https unless the network between is yours"
+            text = "sends api_key unencrypted: use https unless the network between is yours"
             yield Problem(("upstreams", name, "base_url"), text, is_warning=True)
 
 
@@ -165,11 +166,11 @@ def _unreachable_routes(config: Config) -> Iterator[Problem]:
             continue
         earlier = config.routes[taker]
         is_certain = "*" in earlier.match.models and earlier.match.endpoints is None and earlier.match.teams is None
-        text = f"only x-gateway-route leads here: {earlier.name!r} before it matches all that this one does"
+        text = "only x-gateway-route leads here: all that it matches is matched before by"
         if is_certain:
-            text = f"expected a place before {earlier.name!r}, which matches everything; got one behind it"
+            text = "expected a place where requests arrive, but all are matched before by"
         premises: tuple[Path, ...] = (("routes", taker, "match"), ("routes", i, "match"), ("keys",))
-        yield Problem(("routes", i), text, is_warning=not is_certain, rests_on=premises)
+        yield Problem(("routes", i), text, other=("routes", taker), is_warning=not is_certain, rests_on=premises)
 
 
 def _takes_all(earlier: Route, later: Route, config: Config) -> bool:

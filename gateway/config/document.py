@@ -5,8 +5,8 @@ Built from PyYAML's events and not from its objects: YAML 1.1 would read `on` as
 nested text. What a plain scalar means follows YAML 1.2's core schema, and is decided later (`substitute.py`), since
 `${PORT}` has to be replaced first.
 
-To YAML, the braces of `{key: ${NAME}}` are three pairs that do not match. People write it all the same, and so do
-our own pages: inside `${…}` the characters that mean something to YAML are masked while it reads.
+In flow style YAML takes the inner braces of `{key: ${NAME}}` for its own and fails. People write it all the same, and
+so do our pages: inside `${…}` the characters that mean something to YAML are masked while it reads.
 """
 
 import re
@@ -17,12 +17,11 @@ from typing import Any
 import yaml
 
 from gateway.config.problem import Path, Problem
+from gateway.config.tree import Node, Scalar
 
 MAX_DEPTH = 50
-MAX_NODES = 200_000
+MAX_NODES = 100_000
 """Aliases are copied, so that each copy has its own place; this is what stops nine lines from becoming billions."""
-
-Scalar = str | int | float | bool | None
 
 _Loader: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _AS_TEXT = ("!", "tag:yaml.org,2002:str")
@@ -32,25 +31,6 @@ _UNMASK = {hidden: sign for sign, hidden in _MASK.items()}
 _REFERENCE = re.compile(r"""\$(\{[^{}\n"']*\})""")
 _MASKED = re.compile(f"\\${chr(_MASK[ord('{')])}[^\n]*?{chr(_MASK[ord('}')])}")
 _SECTION = re.compile(r"""(["']?)([A-Za-z_][\w.-]*)\1\s*:(\s|$)""")
-
-
-@dataclass(slots=True)
-class Node:
-    """One value. `path` is its place in the text and stays what it is when neighbours are removed."""
-
-    path: Path
-    line: int
-    value: "Scalar | dict[str, Node] | list[Node]" = None
-    is_plain: bool = False
-    """A scalar without quotes or block style: the kind that may mean a number."""
-    origin: str | None = None
-    """`${NAME}`, where the value came from outside the text; such a value is never shown."""
-
-    @property
-    def children(self) -> "list[Node]":
-        if isinstance(self.value, dict):
-            return list(self.value.values())
-        return list(self.value) if isinstance(self.value, list) else []
 
 
 @dataclass(slots=True)
@@ -77,52 +57,6 @@ def _masked(text: str) -> str:
 
 def _unmasked(text: str) -> str:
     return _MASKED.sub(lambda match: match[0].translate(_UNMASK), text)
-
-
-def walk(node: Node) -> Iterator[Node]:
-    yield node
-    for child in node.children:
-        yield from walk(child)
-
-
-def as_json(node: Node) -> Any:
-    """The bare values of `node` and all below it."""
-    if isinstance(node.value, dict):
-        return {key: as_json(child) for key, child in node.value.items()}
-    if isinstance(node.value, list):
-        return [as_json(child) for child in node.value]
-    return node.value
-
-
-def child_at(node: Node, step: str | int) -> Node | None:
-    """The child under a key, or at an index as things stand now."""
-    if isinstance(node.value, dict) and isinstance(step, str):
-        return node.value.get(step)
-    if isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
-        return node.value[step]
-    return None
-
-
-def remove(root: Node, path: Path) -> Path | None:
-    """Take the value at `path` out; returns the place that is now empty, None when there was nothing to take.
-
-    Of a list of plain values the whole list goes: without one of its members it would say something else.
-    """
-    trail = [root]
-    for step in path:
-        found = next((child for child in trail[-1].children if child.path[-1] == step), None)
-        if found is None:
-            return None
-        trail.append(found)
-    while len(trail) > 1:
-        gone, parent = trail.pop(), trail[-1]
-        if isinstance(parent.value, dict):
-            parent.value = {key: child for key, child in parent.value.items() if child is not gone}
-            return gone.path
-        if isinstance(parent.value, list) and any(isinstance(child.value, dict) for child in parent.children):
-            parent.value = [child for child in parent.value if child is not gone]
-            return gone.path
-    return None
 
 
 class _Hopeless(Exception):
@@ -217,9 +151,7 @@ class _Builder:
             if key == "<<":
                 merged = {**self._merge(value, parent.path), **merged}
             elif key in entries:
-                self._report(
-                    value.path, line, f"expected the key once, got it again (first on line {entries[key].line})"
-                )
+                self._problems.append(_twice(value, entries[key]))
             elif key is not None:
                 entries[key] = value
         return {**merged, **entries}
@@ -265,6 +197,10 @@ class _Builder:
         self._lost.append(node.path)
 
 
+def _twice(node: Node, earlier: Node) -> Problem:
+    return Problem(node.path, f"expected the key once, got it again (first on line {earlier.line})", node.line)
+
+
 def plain_value(text: str) -> Scalar:
     """What a plain scalar means in YAML 1.2's core schema (https://yaml.org/spec/1.2.2/#103-core-schema)."""
     if text in ("", "~", "null", "Null", "NULL"):
@@ -298,8 +234,9 @@ def _section_by_section(text: str, cause: yaml.YAMLError | _Hopeless) -> Documen
             continue
         whole.problems += part.problems
         whole.lost += part.lost
-        if isinstance(part.root.value, dict):
-            entries |= part.root.value
+        for key, node in part.root.value.items() if isinstance(part.root.value, dict) else ():
+            if entries.setdefault(key, node) is not node:
+                whole.problems.append(_twice(node, entries[key]))
     if not whole.lost:
         whole.problems.append(_syntax_problem((), cause, text, 1))
         whole.lost.append(())
@@ -311,7 +248,7 @@ def _sections(text: str) -> Iterator[tuple[str, int, str]]:
     """Name, first line number and text of every top-level key."""
     lines = text.split("\n")
     starts = [(i, match[2]) for i, line in enumerate(lines) if (match := _SECTION.match(line))]
-    ends = [i for i, _ in starts[1:]] + [len(lines)]
+    ends = [*(i for i, _ in starts), len(lines)][1:]
     for (start, name), end in zip(starts, ends, strict=True):
         yield name, start + 1, "\n".join(lines[start:end])
 

@@ -16,7 +16,7 @@ from gateway.config.document import Document, read
 from gateway.config.model import Config
 from gateway.config.problem import Problem
 from gateway.config.substitute import substitute
-from gateway.config.validate import hangs_on, locate, validate
+from gateway.config.validate import hangs_on, locate, shown, validate
 from gateway.errors import ConfigError
 
 MAX_FILE_BYTES = 8_000_000
@@ -73,9 +73,11 @@ def _across_sections(config: Config, document: Document) -> list[Problem]:
     claims: list[Problem] = []
     for problem in cross_check(config):
         node, path = locate(document.root, problem.path)
+        other = None if problem.other is None else locate(document.root, problem.other)[1]
         premises = [locate(document.root, premise)[1] for premise in problem.rests_on]
         if not any(hangs_on(place, document.lost) for place in (path, *premises)):
-            claims.append(replace(problem, path=path, line=node.line))
+            got = shown(node) if problem.got and node.origin else problem.got
+            claims.append(replace(problem, path=path, line=node.line, other=other, got=got))
     return claims
 
 

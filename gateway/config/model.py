@@ -205,11 +205,13 @@ class Config(Section):
         description="memory, redis://… or rediss://…",
     )
     store_timeout_s: Seconds = Field(0.05, description="one command; beyond it the store counts as away")
-    upstreams: dict[Name, Upstream] = Field(min_length=1)
+    upstreams: dict[Name, Upstream] = Field(
+        min_length=1, examples=[{"openai": {"base_url": "https://api.openai.com/v1", "api_key": "${OPENAI_API_KEY}"}}]
+    )
     tiers: dict[Tier, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
         {}, description="upstream/model, tried in order"
     )
-    routes: tuple[Route, ...] = Field(min_length=1)
+    routes: tuple[Route, ...] = Field(min_length=1, examples=[[{"name": "default", "upstream": "openai"}]])
     auth: Literal["required", "passthrough", "none"] = "required"
     allow_open: bool = Field(False, description="auth: none on a host others can reach")
     teams: tuple[Team, ...] = ()

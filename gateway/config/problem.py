@@ -17,18 +17,26 @@ _SHOWN_CHARACTERS = 60
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`text` says what was expected and what was there; `line` counts from 1."""
+    """`text` says what was expected, `got` what was there; `line` counts from 1."""
 
     path: Path
     text: str
     line: int | None = None
+    got: str = ""
+    """Kept apart where it quotes a value, so that one that came from outside the text can be left out."""
+    other: Path | None = None
+    """A second place that the sentence ends with."""
+    hint: str = ""
     is_warning: bool = False
     rests_on: tuple[Path, ...] = ()
     """Places this claim was read from: where one of them was itself in error, the claim is not made."""
 
     def told(self, source: str) -> str:
         where = source if self.line is None else f"{source}:{self.line}"
-        return ": ".join(part for part in (where, dotted(self.path), self.text) if part)
+        text = f"{self.text}, got {self.got}" if self.got else self.text
+        if self.other is not None:
+            text += f" {dotted(self.other)}"
+        return ": ".join(part for part in (where, dotted(self.path), text + self.hint) if part)
 
 
 def dotted(path: Path) -> str:

@@ -38,8 +38,8 @@ def is_secret(path: Path) -> bool:
     return bool(_at(path).get("writeOnly"))
 
 
-def valid_value(path: Path) -> str | int | float | None:
-    """Some single value that `path` accepts, where the schema gives one away."""
+def valid_value(path: Path) -> Any:
+    """Something that `path` accepts, where the schema gives it away; None where it does not."""
     here = _at(path)
     return here["examples"][0] if here.get("examples") else here.get("minimum")
 

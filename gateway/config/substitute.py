@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path as FilePath
 
-from gateway.config.document import Document, Node, plain_value, walk
+from gateway.config.document import Document, plain_value
 from gateway.config.problem import Path, Problem
+from gateway.config.tree import Node, walk
 
 MAX_SECRET_FILE_BYTES = 65_536
 

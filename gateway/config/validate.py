@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.config import schema
-from gateway.config.document import Document, Node, as_json, child_at, remove
+from gateway.config.document import Document
 from gateway.config.model import Config
 from gateway.config.problem import Path, Problem, counted, did_you_mean, quoted
+from gateway.config.tree import Node, as_json, as_node, child_at, remove
 
 _KEY_ITSELF = "[key]"
 """How pydantic ends the location of a mapping's key that is itself wrong."""
@@ -44,6 +45,7 @@ def _repair(document: Document, errors: list[ErrorDetails], stand_ins: set[Path]
     """Report `errors` and take away their causes; False when nothing could be changed."""
     known_lost = list(document.lost)
     found = [(error, *locate(document.root, error["loc"])) for error in errors]  # before any index moves
+    found = [(error, node, path) for error, node, path in found if not _only_counts_the_sound(error, node)]
     has_changed = False
     for error, node, path in found:
         if not hangs_on(path, known_lost):
@@ -59,12 +61,17 @@ def _repair(document: Document, errors: list[ErrorDetails], stand_ins: set[Path]
     return has_changed
 
 
+def _only_counts_the_sound(error: ErrorDetails, node: Node) -> bool:
+    """Pydantic finds a list too short also when enough entries are there and some of them are in error."""
+    return error["type"] == "too_short" and len(node.children) >= error["ctx"]["min_length"]
+
+
 def _stand_in(parent: Node, path: Path) -> bool:
     """Put something valid where a value is required, so that an upstream without its URL is still a known upstream."""
     value = schema.valid_value(path)
     if value is None or not isinstance(parent.value, dict):
         return False
-    parent.value[str(path[-1])] = Node(path, parent.line, value)
+    parent.value[str(path[-1])] = as_node(value, path, parent.line)
     return True
 
 

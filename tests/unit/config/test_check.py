@@ -1,0 +1,230 @@
+"""Rules across sections."""
+
+import pytest
+
+from gateway.config.check import is_loopback
+from tests.support.config import problems, warnings
+
+UPSTREAMS = 'upstreams: {openai: {base_url: "https://api.openai.com/v1"}}\n'
+DEFAULT = "routes: [{name: default, upstream: openai}]\n"
+OPEN = "auth: none\n" + UPSTREAMS
+TWO_TIERS = "tiers: {cheap: [openai/gpt-5-mini], expensive: [openai/gpt-5.2]}\n"
+
+
+def routes(*lines: str) -> str:
+    return OPEN + TWO_TIERS + "routes:\n" + "".join(f"  - {{{line}}}\n" for line in lines)
+
+
+class TestNames:
+    def test_targets_name_an_upstream_and_a_model(self) -> None:
+        assert problems(OPEN + DEFAULT + "tiers: {cheap: [azure/gpt-5-mini, gpt-5-mini, openai/, /x]}\n") == [
+            "gateway.yaml:4: tiers.cheap[0]: expected a name from `upstreams`, got 'azure'",
+            "gateway.yaml:4: tiers.cheap[1]: expected upstream/model, such as 'openai/gpt-5-mini', got 'gpt-5-mini'",
+            "gateway.yaml:4: tiers.cheap[2]: expected upstream/model, such as 'openai/gpt-5-mini', got 'openai/'",
+            "gateway.yaml:4: tiers.cheap[3]: expected upstream/model, such as 'openai/gpt-5-mini', got '/x'",
+        ]
+
+    def test_a_model_may_hold_slashes(self) -> None:
+        assert problems(OPEN + DEFAULT + "tiers: {cheap: [openai/qwen/qwen3-8b]}\n") == []
+
+    @pytest.mark.parametrize(
+        ("tier", "missing"), [("auto", ["cheap", "expensive"]), ("cheap", ["cheap"]), ("expensive", ["expensive"])]
+    )
+    def test_a_tier_that_a_route_asks_for_is_configured(self, tier: str, missing: list[str]) -> None:
+        assert problems(OPEN + f"routes: [{{name: a, tier: {tier}}}]\n") == [
+            f"gateway.yaml:3: routes[0].tier: expected `tiers` to have '{name}', which tier: {tier} needs; got none"
+            for name in missing
+        ]
+
+    def test_a_route_names_a_known_upstream(self) -> None:
+        assert problems(OPEN + "routes: [{name: a, upstream: opnai}]\n") == [
+            (
+                "gateway.yaml:3: routes[0].upstream: expected a name from `upstreams`, got 'opnai'"
+                " (did you mean 'openai'?)"
+            )
+        ]
+
+    def test_names_are_unique_within_their_section(self) -> None:
+        text = UPSTREAMS + (
+            "routes:\n"
+            "  - {name: a, upstream: openai, match: {models: [x]}}\n"
+            "  - {name: a, upstream: openai}\n"
+            "teams: [{name: a}, {name: b}, {name: b}]\n"
+            "keys: [{name: a, key: secret-one}, {name: a, key: secret-two}]\n"
+        )
+        assert problems(text) == [
+            "gateway.yaml:4: routes[1].name: expected a name of its own, got that of routes[0].name",
+            "gateway.yaml:5: teams[2].name: expected a name of its own, got that of teams[1].name",
+            "gateway.yaml:6: keys[1].name: expected a name of its own, got that of keys[0].name",
+        ]
+
+    def test_teams_and_routes_are_known_where_they_are_named(self) -> None:
+        text = UPSTREAMS + (
+            "routes: [{name: default, upstream: openai, match: {teams: [support, suport]}}]\n"
+            "teams: [{name: support}]\n"
+            "keys: [{name: bot, key: secret-one, team: sales, routes: [default, defualt]}]\n"
+        )
+        assert problems(text) == [
+            (
+                "gateway.yaml:2: routes[0].match.teams[1]: expected a name from `teams`, got 'suport'"
+                " (did you mean 'support'?)"
+            ),
+            "gateway.yaml:4: keys[0].team: expected a name from `teams`, got 'sales'",
+            (
+                "gateway.yaml:4: keys[0].routes[1]: expected a name from `routes`, got 'defualt'"
+                " (did you mean 'default'?)"
+            ),
+        ]
+
+
+class TestDoors:
+    def test_required_keys_must_exist(self) -> None:
+        assert problems(UPSTREAMS + DEFAULT) == [
+            (
+                "gateway.yaml:1: keys: expected at least one key"
+                " (without keys: auth: passthrough, or auth: none on loopback), got none"
+            )
+        ]
+
+    @pytest.mark.parametrize("auth", ["none", "passthrough"])
+    def test_keys_that_nobody_asks_for_are_a_warning(self, auth: str) -> None:
+        text = f"auth: {auth}\n" + UPSTREAMS + DEFAULT + "keys: [{name: bot, key: secret-one}]\n"
+        assert warnings(text) == (f"gateway.yaml:4: keys: have no effect under auth: {auth}",)
+
+    def test_two_holders_of_one_secret_are_refused_without_showing_it(self) -> None:
+        text = (
+            UPSTREAMS
+            + DEFAULT
+            + (
+                "server: {admin: {key: secret-one}}\n"
+                "keys: [{name: a, key: secret-two}, {name: b, key: secret-two}, {name: c, key: secret-one}]\n"
+            )
+        )
+        assert problems(text) == [
+            "gateway.yaml:4: keys[1].key: expected a secret of its own, got that of keys[0].key",
+            "gateway.yaml:4: keys[2].key: expected a secret of its own, got that of server.admin.key",
+        ]
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", '""', '"::"', "10.0.0.1", "gateway.internal"])
+    def test_auth_none_needs_consent_on_a_host_that_others_reach(self, host: str) -> None:
+        text = OPEN + DEFAULT + f"server: {{host: {host}}}\n"
+        assert problems(text) == [
+            (
+                "gateway.yaml:1: auth: expected required, or allow_open: true to let whoever reaches server.host spend,"
+                " got none"
+            )
+        ]
+        assert problems(text + "allow_open: true\n") == []
+
+    def test_an_admin_port_that_others_reach_needs_a_key(self) -> None:
+        text = OPEN + DEFAULT + "server:\n  admin: {host: 0.0.0.0, key: ${KEY:-}}\n"
+        assert problems(text) == [
+            (
+                "gateway.yaml:5: server.admin.key: expected a key, since server.admin.host can be reached from elsewhere,"
+                " got an empty value from ${KEY}"
+            )
+        ]
+        assert problems(text, KEY="admin-secret") == []
+
+    def test_the_two_ports_differ_unless_both_are_picked(self) -> None:
+        assert problems(OPEN + DEFAULT + "server: {port: 8081}\n") == [
+            "gateway.yaml:4: server.admin.port: expected another port than server.port, got 8081"
+        ]
+        assert problems(OPEN + DEFAULT + "server: {port: 0, admin: {port: 0}}\n") == []
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost", "LOCALHOST"])
+    def test_loopback_hosts(self, host: str) -> None:
+        assert is_loopback(host)
+
+    @pytest.mark.parametrize("host", ["", "0.0.0.0", "::", "192.168.0.1", "localhost.example", "::ffff:8.8.8.8"])
+    def test_hosts_that_others_may_reach(self, host: str) -> None:
+        assert not is_loopback(host)
+
+    @pytest.mark.parametrize(
+        ("url", "key", "is_told"),
+        [
+            ("http://vllm:8000/v1", "sk-1", True),
+            ("http://vllm:8000/v1", "null", False),
+            ("http://127.0.0.1:8000/v1", "sk-1", False),
+            ("http://[::1]:8000/v1", "sk-1", False),
+            ("https://vllm/v1", "sk-1", False),
+        ],
+    )
+    def test_a_key_sent_in_clear_text_is_a_warning(self, url: str, key: str, is_told: bool) -> None:
+        text = f'auth: none\nupstreams: {{openai: {{base_url: "{url}", api_key: {key}}}}}\n' + DEFAULT
+        told = (
+            "gateway.yaml:2: upstreams.openai.base_url: sends api_key unencrypted:"
+            " use https unless the network between is yours"
+        )
+        assert warnings(text) == ((told,) if is_told else ())
+
+
+class TestRoutes:
+    @pytest.mark.parametrize(
+        "later", ["models: [support-*]", "models: ['*'], teams: [a]", "models: [auto], endpoints: [chat]"]
+    )
+    def test_nothing_arrives_behind_a_route_that_matches_everything(self, later: str) -> None:
+        text = routes("name: all, tier: cheap", f"name: never, tier: auto, match: {{{later}}}") + "teams: [{name: a}]\n"
+        assert problems(text) == [
+            "gateway.yaml:6: routes[1]: expected a place where requests arrive, but all are matched before by routes[0]"
+        ]
+
+    @pytest.mark.parametrize(
+        ("earlier", "later"),
+        [
+            ("models: [support-*]", "models: [support-*]"),
+            ("models: [support-*]", "models: [support-x, support-y]"),
+            ("models: ['*'], teams: [a, b]", "models: [x], teams: [a]"),
+            ("models: ['*'], endpoints: [chat]", "models: [x], endpoints: [chat]"),
+        ],
+    )
+    def test_a_route_that_a_wider_one_precedes_is_a_warning(self, earlier: str, later: str) -> None:
+        text = routes(f"name: a, tier: cheap, match: {{{earlier}}}", f"name: b, tier: auto, match: {{{later}}}")
+        assert warnings(text + "teams: [{name: a}, {name: b}]\n") == (
+            (
+                "gateway.yaml:6: routes[1]: only x-gateway-route leads here:"
+                " all that it matches is matched before by routes[0]"
+            ),
+        )
+
+    @pytest.mark.parametrize(
+        ("earlier", "later"),
+        [
+            ("models: [support-*]", "models: ['*']"),
+            ("models: [support-*]", "models: [sup*]"),
+            ("models: [s?]", "models: ['s*']"),
+            ("models: ['*'], teams: [a]", "models: ['*']"),
+            ("models: ['*'], teams: [a]", "models: ['*'], teams: [a, b]"),
+            ("models: ['*'], endpoints: [chat]", "models: ['*']"),
+        ],
+    )
+    def test_a_narrower_route_before_a_wider_one_is_how_it_should_be(self, earlier: str, later: str) -> None:
+        text = routes(f"name: a, tier: cheap, match: {{{earlier}}}", f"name: b, tier: auto, match: {{{later}}}")
+        assert warnings(text + "teams: [{name: a}, {name: b}]\n") == ()
+
+    def test_pass_through_reaches_an_upstream_route_behind_a_tier_that_matches_everything(self) -> None:
+        assert warnings(routes("name: all, tier: auto", "name: rest, upstream: openai")) == ()
+
+    def test_a_key_that_may_use_only_the_later_route_reaches_it(self) -> None:
+        text = (
+            UPSTREAMS
+            + TWO_TIERS
+            + (
+                "routes: [{name: all, tier: auto}, {name: special, tier: cheap}]\n"
+                "keys: [{name: bot, key: secret-one, routes: [special]}]\n"
+            )
+        )
+        assert warnings(text) == ()
+
+    def test_the_default_completion_is_within_the_cap(self) -> None:
+        text = OPEN + (
+            "routes:\n  - name: a\n    upstream: openai\n    tokens: {max_completion: 500, default_completion: 1000}\n"
+        )
+        assert problems(text) == [
+            "gateway.yaml:6: routes[0].tokens.default_completion: expected at most max_completion, got 1,000"
+        ]
+
+    def test_a_router_that_is_never_asked_is_a_warning(self) -> None:
+        assert warnings(routes("name: a, tier: cheap, router: {threshold: 0.5}")) == (
+            "gateway.yaml:5: routes[0].router: has no effect: only `tier: auto` asks the classifier",
+        )
