@@ -44,8 +44,8 @@ _LONGEST_PAUSE_S = 2.0
 """Between two attempts to connect: doubled from the first to the longest."""
 _STEADY_S = 10.0
 """Up for so long, the next failure begins with the first pause again; one that comes and goes is asked ever less."""
-_TURNS_OF_GRACE = 3
-"""A deadline may pass while the loop is busy elsewhere; the answer is then in the socket, a few turns away."""
+_TURNS_OF_GRACE = 10
+"""A deadline may pass while the loop is busy elsewhere; the answer is then in the socket, four turns away."""
 
 
 class _Command(NamedTuple):
