@@ -271,7 +271,7 @@ def test_every_token_comes_with_its_log_probability() -> None:
 @pytest.mark.parametrize("text", ["word " * 10_000, "x" * 100_000, " " * 5_000, "漢" * 3_000])
 def test_a_long_answer_comes_in_a_bounded_number_of_pieces(text: str) -> None:
     chunks = disassemble(answer({"content": text}), include_usage=False)
-    assert len(chunks) <= 64 + 2
+    assert len(chunks) <= 32 + 2
     assert "".join(part["choices"][0]["delta"].get("content", "") for part in chunks) == text
 
 
