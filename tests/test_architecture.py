@@ -28,7 +28,10 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 APART = {"simulator": {"errors", "clock", "values", "wire", "tokens"}}
 """It stands in for somebody else's server, so it shares nothing with ours but the protocol."""
 
-HEAVY = ("genai_prices", "numpy", "openai", "opentelemetry", "scipy", "sklearn")
+HEAVY = (
+    *("genai_prices", "numpy", "openai", "opentelemetry", "scipy", "sklearn"),
+    *("gateway.kv", "gateway.simulator"),  # for redis, and for what few ever start
+)
 """Slow to load and needed by few: may be imported inside a function."""
 TRAINING = "gateway.routing.offline"
 

@@ -1,10 +1,12 @@
 """Where entries are kept: in this process, or in Redis. Both forget by themselves; both may be empty at any time."""
 
 from collections import OrderedDict
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.clock import Clock
-from gateway.kv import Kv
+
+if TYPE_CHECKING:  # redis takes 0.3 s to load, and most gateways on one machine never need it
+    from gateway.kv import Kv
 
 _OVERHEAD = 250
 """Bytes an entry takes beside its name and value: the objects around them and its place in the dict
@@ -74,7 +76,7 @@ class MemoryStore:
 class RedisStore:
     """Expiry and eviction are the server's (`maxmemory-policy`); processes share what is stored."""
 
-    def __init__(self, kv: Kv) -> None:
+    def __init__(self, kv: "Kv") -> None:
         self._kv = kv
 
     async def get(self, name: str) -> bytes | None:

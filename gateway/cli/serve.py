@@ -2,7 +2,6 @@
 
 import os
 import sys
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from gateway.config.load import Loaded, load, parse
 from gateway.errors import ConfigError
 from gateway.server.run import Serving
 from gateway.server.run import serve as serve_until_stopped
-from gateway.simulator.app import Simulator
 from gateway.telemetry.logs import configure
+from gateway.tokens.encodings import Encodings
 
 DEFAULT_FILE = Path("gateway.yaml")
 
@@ -32,6 +31,8 @@ def serve(file: Path | None, host: str | None, port: int | None) -> None:
     model, on loopback, with no keys, no caps and no cache.
     """
     configure("INFO")
+    if file is None and DEFAULT_FILE.exists():
+        file = DEFAULT_FILE
     try:
         uvloop.run(_serve(file, host, port))
     except ConfigError as error:
@@ -41,25 +42,32 @@ def serve(file: Path | None, host: str | None, port: int | None) -> None:
 
 
 async def _serve(file: Path | None, host: str | None, port: int | None) -> None:
-    async with AsyncExitStack() as stack:
-        loaded, source = await _loaded(file, stack)
-        loaded = _overridden(loaded, host, port)
-        await serve_until_stopped(loaded, lambda serving: _announce(serving, source))
-
-
-async def _loaded(file: Path | None, stack: AsyncExitStack) -> tuple[Loaded, str]:
-    """The configuration, and in words where it came from."""
-    if file is None and DEFAULT_FILE.exists():
-        file = DEFAULT_FILE
     if file is not None:
-        return load(file, os.environ), f"configuration: {file}"
-    if os.environ.get("OPENAI_API_KEY"):
-        return _built_in(builtin.for_openai()), "no configuration file: serving OpenAI with OPENAI_API_KEY"
-    simulator = await stack.enter_async_context(Simulator())
-    return (
-        _built_in(builtin.for_simulator(simulator.base_url)),
-        "no configuration file and no OPENAI_API_KEY: serving a SIMULATED model",
-    )
+        await _run(load(file, os.environ), f"configuration: {file}", host, port)
+    elif os.environ.get("OPENAI_API_KEY"):
+        loaded = _built_in(builtin.for_openai())
+        await _run(loaded, "no configuration file: serving OpenAI with OPENAI_API_KEY", host, port)
+    else:
+        await _serve_simulator(host, port)
+
+
+async def _serve_simulator(host: str | None, port: int | None) -> None:
+    from gateway.simulator.app import Simulator
+
+    encodings = Encodings()
+    async with Simulator(keep_calls=0, encodings=encodings) as simulator:
+        loaded = _built_in(builtin.for_simulator(simulator.base_url))
+        source = "no configuration file and no OPENAI_API_KEY: serving a SIMULATED model"
+        await _run(loaded, source, host, port, encodings)
+
+
+async def _run(
+    loaded: Loaded, source: str, host: str | None, port: int | None, encodings: Encodings | None = None
+) -> None:
+    for warning in loaded.warnings:
+        click.echo(warning, err=True)
+    loaded = _overridden(loaded, host, port)
+    await serve_until_stopped(loaded, lambda serving: _announce(serving, source), encodings=encodings)
 
 
 def _built_in(text: str) -> Loaded:

@@ -15,6 +15,7 @@ from gateway.demo import report, sample, shipped
 from gateway.demo.drive import Outcome, drive
 from gateway.server.run import Serving, running
 from gateway.simulator.app import Simulator
+from gateway.tokens.encodings import Encodings
 
 FIRST_TOKEN_MS = 60
 TOKENS_PER_SECOND = 800
@@ -54,7 +55,11 @@ async def show(options: Options, env: Mapping[str, str], say: Callable[[str], No
 @asynccontextmanager
 async def _started(options: Options, env: Mapping[str, str]) -> AsyncIterator[tuple[Loaded, Serving]]:
     """Simulator and gateway. Access lines are for log collectors and would drown the table, so they are dropped."""
-    async with Simulator(first_token_ms=FIRST_TOKEN_MS, tokens_per_second=TOKENS_PER_SECOND, keep_calls=0) as simulator:
+    encodings = Encodings()
+    simulating = Simulator(
+        first_token_ms=FIRST_TOKEN_MS, tokens_per_second=TOKENS_PER_SECOND, keep_calls=0, encodings=encodings
+    )
+    async with simulating as simulator:
         loaded = load(shipped.config_file("demo.yaml"), {**env, "SIMULATOR_URL": simulator.base_url})
         if options.port is not None:
             loaded = _on_port(loaded, options.port)
@@ -62,7 +67,7 @@ async def _started(options: Options, env: Mapping[str, str]) -> AsyncIterator[tu
             loaded = _on_port(loaded, 0)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
-            async with running(loaded, log_fd=nowhere) as serving:
+            async with running(loaded, encodings=encodings, log_fd=nowhere) as serving:
                 yield loaded, serving
         finally:
             os.close(nowhere)

@@ -16,6 +16,7 @@ from gateway.config.model import Server, Tls
 from gateway.errors import ConfigError
 from gateway.server.load import InFlight
 from gateway.server.routes import admin_app, traffic_app
+from gateway.tokens.encodings import Encodings
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +30,14 @@ class Serving:
 
 
 @asynccontextmanager
-async def running(loaded: Loaded, *, log_fd: int = 2) -> AsyncIterator[Serving]:
-    """The gateway of `loaded`, serving until the block is left; then requests in flight get `drain_s` to finish."""
+async def running(loaded: Loaded, *, log_fd: int = 2, encodings: Encodings | None = None) -> AsyncIterator[Serving]:
+    """The gateway of `loaded`, serving until the block is left; then requests in flight get `drain_s` to finish.
+
+    `log_fd` and `encodings` as for `running_gateway`.
+    """
     server = loaded.config.server
     in_flight = InFlight(server.max_in_flight)
-    async with running_gateway(loaded, log_fd=log_fd) as gateway:
+    async with running_gateway(loaded, log_fd=log_fd, encodings=encodings) as gateway:
         gateway.metrics.gauge("gateway_in_flight_requests", lambda: {(): in_flight.count})
         admin = _runner(admin_app(gateway, in_flight), server, drain_s=1)
         traffic = _runner(traffic_app(gateway, in_flight), server, drain_s=server.drain_s)
@@ -47,13 +51,13 @@ async def running(loaded: Loaded, *, log_fd: int = 2) -> AsyncIterator[Serving]:
             await admin.cleanup()
 
 
-async def serve(loaded: Loaded, announce: Callable[[Serving], None]) -> None:
+async def serve(loaded: Loaded, announce: Callable[[Serving], None], *, encodings: Encodings | None = None) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is told once the sockets listen."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    async with running(loaded) as serving:
+    async with running(loaded, encodings=encodings) as serving:
         announce(serving)
         await stop.wait()
         log.info("stopping: requests in flight have %g s to finish", loaded.config.server.drain_s)

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from yarl import URL
 
 from gateway.config.load import parse
 from gateway.server.run import running
+from gateway.tokens.encodings import Encodings
 
 HELLO = [{"role": "user", "content": "hello"}]
 CHAT = "/v1/chat/completions"
@@ -89,12 +91,18 @@ class Scrape:
         return self.samples.get((name, frozenset(labels.items())), 0.0)
 
 
+@cache
+def _encodings() -> Encodings:
+    """Built once for all tests of a process."""
+    return Encodings()
+
+
 @asynccontextmanager
 async def gateway(config: str | Mapping[str, Any], **env: str) -> AsyncIterator[RunningGateway]:
     """The gateway with `config` (YAML, or a document) on free ports; `${NAME}` in it comes from `env`."""
     document = config if isinstance(config, str) else json.dumps(config)
     loaded = parse(document, source="test.yaml", env=env, folder=Path())
-    async with running(loaded) as serving, aiohttp.ClientSession() as http:
+    async with running(loaded, encodings=_encodings()) as serving, aiohttp.ClientSession() as http:
         yield RunningGateway(serving.url, serving.admin_url, http)
 
 
