@@ -125,13 +125,11 @@ def _open_doors(config: Config) -> Iterator[Problem]:
     if config.auth == "required" and not config.keys:
         text = "expected at least one key (without keys: auth: passthrough, or auth: none on loopback)"
         yield Problem(("keys",), text, got="none", rests_on=(("keys",), ("auth",)))
-    if config.auth != "required" and config.keys:
-        yield Problem(("keys",), f"have no effect under auth: {config.auth}", is_warning=True, rests_on=(("auth",),))
     if config.auth == "none" and not config.allow_open and not is_loopback(server.host):
         text = "expected required, or allow_open: true to let whoever reaches server.host spend"
         yield Problem(("auth",), text, got="none", rests_on=(("server", "host"), ("allow_open",)))
     if admin.key is None and not is_loopback(admin.host):
-        text = "expected a key, since server.admin.host can be reached from elsewhere"
+        text = "expected a key, since others can reach server.admin.host"
         yield Problem(("server", "admin", "key"), text, got="nothing", rests_on=(("server", "admin", "host"),))
     if server.port == admin.port != 0:
         text = "expected another port than server.port"

@@ -26,8 +26,11 @@ def test_a_config_that_holds_is_summed_up_in_one_line() -> None:
 
 
 def test_warnings_are_listed_and_do_not_fail() -> None:
-    result = run(SMALL + "keys: [{name: bot, key: ${BOT_KEY}}]\n", BOT_KEY="secret-of-the-bot")
-    assert result.output.splitlines()[0] == "warning: gateway.yaml:6: keys: have no effect under auth: none"
+    result = run(SMALL.replace("https:", "http:").replace('v1"}', 'v1", api_key: ${KEY}}'), KEY="sk-1")
+    assert result.output.splitlines()[0] == (
+        "warning: gateway.yaml:3: upstreams.openai.base_url: sends api_key unencrypted:"
+        " use https unless the network between is yours"
+    )
     assert result.exit_code == 0
 
 
