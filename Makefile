@@ -4,6 +4,9 @@
 PYTHON ?= python3
 ARGS ?=
 
+# Without bytecode on disk every start of the gateway compiles its libraries anew, which takes a second.
+unexport PYTHONDONTWRITEBYTECODE
+
 RUN := .venv-run
 DEV := .venv
 

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from gateway.kv import Kv
 
 
+_STORE_START_S = 1.0
+"""How long a start waits for the store; without it the gateway goes on and says so in `gateway_store_up`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gateway:
     """What the server needs to know: the ways of a request, and what there is to see of them."""
@@ -107,6 +111,7 @@ async def _store(config: Config, clock: Clock, stack: AsyncExitStack) -> "tuple[
     from gateway.kv import Kv
 
     kv = await stack.enter_async_context(Kv(config.store, timeout_s=config.store_timeout_s, clock=clock))
+    await kv.wait_until_up(_STORE_START_S)  # else the first requests would miss what is there
     return RedisStore(kv), kv
 
 

@@ -12,8 +12,9 @@ model the table knows only by a rule or pattern is labelled by what it was recog
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import lru_cache
 
 from gateway.accounting.shipped import Catalogue, Listed, find, pico_per_token, shipped
 from gateway.config.model import Price
@@ -56,7 +57,7 @@ class PriceTable:
     @classmethod
     def build(cls, overrides: Mapping[str, Price], *, at: datetime) -> "PriceTable":
         """The shipped prices that hold `at` (aware) under the configured ones. Takes some 50 ms."""
-        return cls(overrides, shipped(at=at))
+        return cls(overrides, _shipped_on(at.astimezone(UTC).date()))
 
     def rates(self, target: Target) -> Rates | None:
         """What `target` charges a token; None where nobody knows, which is never to be read as free."""
@@ -100,6 +101,12 @@ class PriceTable:
         if upstream in self._catalogues:
             yield upstream
         yield from self._guesses
+
+
+@lru_cache(maxsize=1)
+def _shipped_on(day: date) -> Mapping[str, Catalogue]:
+    """Read once a day, however often the configuration is reloaded."""
+    return shipped(at=datetime.combine(day, time(), UTC))
 
 
 def _spellings(model: str) -> Iterator[str]:
