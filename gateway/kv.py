@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 _LANES = 8
 """Connections, each with one pipeline in flight. When all are busy commands gather for the next to come free."""
+_FIRST_LOOK_S = 0.5
+"""What a start waits for a server that does not answer; a gateway without its store is better than none."""
 _CONNECT_TIMEOUT_S = 2.0
 _HEARTBEAT_S = 5.0
 """How often an idle client looks whether the server is still there."""
@@ -73,11 +75,20 @@ class Kv:
         self._lanes: set[asyncio.Task[None]] = set()
         self._up = asyncio.Event()
         self._down = asyncio.Event()
+        self._has_tried = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Returns at once; connecting goes on in the background."""
+        """Returns when the server has answered or refused, after `_FIRST_LOOK_S` in any case; more attempts follow."""
         self._keeper = asyncio.create_task(self._keep_up(), name="kv keeper")
+        try:
+            async with asyncio.timeout(_FIRST_LOOK_S):
+                await self._has_tried.wait()
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            self._keeper.cancel()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -180,9 +191,11 @@ class Kv:
                 if not is_reported:
                     log.warning("store %s cannot be reached, going on without it: %s", self._server, _reason(error))
                 is_reported = True
+                self._has_tried.set()
             else:
                 up_since = self._clock.monotonic()
                 self._go_up()
+                self._has_tried.set()
                 await self._stay_up()
                 is_reported = True
                 if self._clock.monotonic() - up_since > _STEADY_S:

@@ -111,6 +111,33 @@ async def test_a_full_server_still_answers(kv: Kv, admin: "redis.Redis") -> None
         admin.config_set("maxmemory", 0)
 
 
+# ------------------------------------------------------------------ starting
+
+
+async def test_a_server_that_is_there_is_up_from_the_start(redis_server: RedisServer) -> None:
+    async with client_of(redis_server.url) as kv:
+        assert kv.is_up
+
+
+async def test_a_start_does_not_wait_for_a_frozen_server(redis_server: RedisServer) -> None:
+    redis_server.freeze()
+    began = time.monotonic()
+    async with client_of(redis_server.url) as kv:
+        assert 0.4 < time.monotonic() - began < 1.5
+        assert not kv.is_up
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing_behind(redis_server: RedisServer) -> None:
+    redis_server.freeze()
+    start = asyncio.create_task(client_of(redis_server.url).__aenter__())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    start.cancel()
+    with suppress(asyncio.CancelledError):
+        await start
+    await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+
+
 # ------------------------------------------------------------------ callers that leave
 
 
