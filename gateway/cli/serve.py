@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -20,11 +20,39 @@ from gateway.tokens.encodings import Encodings
 DEFAULT_FILE = Path("gateway.yaml")
 
 
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the command line says in place of `server:`; None where it says nothing."""
+
+    host: str | None
+    port: int | None
+    admin_port: int | None
+
+    def on(self, loaded: Loaded) -> Loaded:
+        """`loaded` with them, held to the same rules across sections; raises ConfigError."""
+        server = loaded.config.server
+        admin = server.admin.model_copy(update=_given(port=self.admin_port))
+        server = server.model_copy(update={**_given(host=self.host, port=self.port), "admin": admin})
+        config = loaded.config.model_copy(update={"server": server})
+        problems = [problem for problem in cross_check(config) if not problem.is_warning]
+        if problems:
+            raise ConfigError([problem.told("command line") for problem in problems])
+        return replace(loaded, config=config)
+
+
+def _given(**values: str | int | None) -> dict[str, str | int]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+PORT = click.IntRange(0, 65_535)
+
+
 @click.command()
 @click.option("-c", "--config", "file", type=click.Path(path_type=Path), help="YAML file [default: ./gateway.yaml]")
 @click.option("--host", help="in place of server.host")
-@click.option("--port", type=click.IntRange(0, 65_535), help="in place of server.port; 0 picks a free one")
-def serve(file: Path | None, host: str | None, port: int | None) -> None:
+@click.option("--port", type=PORT, help="in place of server.port; 0 picks a free one")
+@click.option("--admin-port", type=PORT, help="in place of server.admin.port; 0 picks a free one")
+def serve(file: Path | None, host: str | None, port: int | None, admin_port: int | None) -> None:
     """Run the gateway.
 
     Without a configuration file it serves OpenAI when OPENAI_API_KEY is set, otherwise a simulated
@@ -34,57 +62,41 @@ def serve(file: Path | None, host: str | None, port: int | None) -> None:
     if file is None and DEFAULT_FILE.exists():
         file = DEFAULT_FILE
     try:
-        uvloop.run(_serve(file, host, port))
+        uvloop.run(_serve(file, Overrides(host, port, admin_port)))
     except ConfigError as error:
         for problem in error.problems:
             click.echo(problem, err=True)
         sys.exit(1)
 
 
-async def _serve(file: Path | None, host: str | None, port: int | None) -> None:
+async def _serve(file: Path | None, overrides: Overrides) -> None:
     if file is not None:
-        await _run(load(file, os.environ), f"configuration: {file}", host, port)
+        await _run(load(file, os.environ), f"configuration: {file}", overrides)
     elif os.environ.get("OPENAI_API_KEY"):
         loaded = _built_in(builtin.for_openai())
-        await _run(loaded, "no configuration file: serving OpenAI with OPENAI_API_KEY", host, port)
+        await _run(loaded, "no configuration file: serving OpenAI with OPENAI_API_KEY", overrides)
     else:
-        await _serve_simulator(host, port)
+        await _serve_simulator(overrides)
 
 
-async def _serve_simulator(host: str | None, port: int | None) -> None:
+async def _serve_simulator(overrides: Overrides) -> None:
     from gateway.simulator.app import Simulator
 
     encodings = Encodings()
     async with Simulator(keep_calls=0, encodings=encodings) as simulator:
         loaded = _built_in(builtin.for_simulator(simulator.base_url))
         source = "no configuration file and no OPENAI_API_KEY: serving a SIMULATED model"
-        await _run(loaded, source, host, port, encodings)
+        await _run(loaded, source, overrides, encodings)
 
 
-async def _run(
-    loaded: Loaded, source: str, host: str | None, port: int | None, encodings: Encodings | None = None
-) -> None:
+async def _run(loaded: Loaded, source: str, overrides: Overrides, encodings: Encodings | None = None) -> None:
     for warning in loaded.warnings:
         click.echo(warning, err=True)
-    loaded = _overridden(loaded, host, port)
-    await serve_until_stopped(loaded, lambda serving: _announce(serving, source), encodings=encodings)
+    await serve_until_stopped(overrides.on(loaded), lambda at: _announce(at, source), encodings=encodings)
 
 
 def _built_in(text: str) -> Loaded:
     return parse(text, source="built-in configuration", env=os.environ, folder=Path())
-
-
-def _overridden(loaded: Loaded, host: str | None, port: int | None) -> Loaded:
-    """`loaded` with what the command line says in place of `server:`; held to the same rules across sections."""
-    changed = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    if not changed:
-        return loaded
-    server = loaded.config.server.model_copy(update=changed)
-    config = loaded.config.model_copy(update={"server": server})
-    problems = [problem for problem in cross_check(config) if not problem.is_warning]
-    if problems:
-        raise ConfigError([problem.told("command line") for problem in problems])
-    return replace(loaded, config=config)
 
 
 def _announce(serving: Serving, source: str) -> None:
