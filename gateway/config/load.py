@@ -63,7 +63,7 @@ def parse(text: str, *, source: str, env: Mapping[str, str], folder: Path) -> Lo
     config = validate(document)
     found = document.problems + (_across_sections(config, document) if config else [])
     errors, warnings = (_told(found, source, are_warnings=kind) for kind in (False, True))
-    if errors or config is None:
+    if errors or document.lost or config is None:  # a Config with anything taken out is for finding problems only
         raise ConfigError(errors)
     return Loaded(config, source, digest, folder, tuple(warnings))
 

@@ -29,8 +29,9 @@ def substitute(
     document: Document, *, is_secret: Callable[[Path], bool], env: Mapping[str, str], folder: FilePath
 ) -> None:
     """Give every scalar of `document` its final value; what goes wrong is added to its problems and lost places."""
+    unreadable = set(document.lost)
     for node in walk(document.root):
-        if isinstance(node.value, str) and node.path not in document.lost:
+        if isinstance(node.value, str) and node.path not in unreadable:
             try:
                 _settle(node, is_secret=is_secret(node.path), env=env, folder=folder)
             except _Refused as exc:

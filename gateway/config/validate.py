@@ -103,8 +103,9 @@ def _explain(error: ErrorDetails, node: Node, path: Path) -> str:
     if kind == "value_error":
         return f"{error['msg'].removeprefix('Value error, ')}, got {shown(node)}"
     if kind in ("too_short", "too_long"):
-        bound = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
-        return f"expected {bound} {'entry' if bound.endswith(' 1') else 'entries'}, got {len(node.children)}"
+        bound = "at least" if kind == "too_short" else "at most"
+        entries = counted(context["min_length" if kind == "too_short" else "max_length"], "entry")
+        return f"expected {bound} {entries}, got {len(node.children)}"
     is_too_much = kind in ("less_than", "less_than_equal")
     words = f"expected {schema.expected(path, with_upper_bound=is_too_much)}, got {shown(node)}"
     return words + did_you_mean(str(node.value), schema.choices(path))

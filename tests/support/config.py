@@ -24,7 +24,7 @@ def problems(text: str, *, folder: Path = Path("/nowhere"), **env: str) -> list[
     try:
         read(text, folder=folder, **env)
     except ConfigError as exc:
-        return exc.problems
+        return exc.problems or ["nothing was said"]
     return []
 
 

@@ -191,7 +191,7 @@ class TestRoutes:
         [
             ("models: [support-*]", "models: ['*']"),
             ("models: [support-*]", "models: [sup*]"),
-            ("models: [s?]", "models: ['s*']"),
+            ("models: ['s?']", "models: ['s*']"),
             ("models: ['*'], teams: [a]", "models: ['*']"),
             ("models: ['*'], teams: [a]", "models: ['*'], teams: [a, b]"),
             ("models: ['*'], endpoints: [chat]", "models: ['*']"),
