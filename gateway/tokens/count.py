@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from gateway.tokens.cut import RUN_CHARS, pieces
 from gateway.tokens.encodings import SHAPES, Encoder, Encodings, encoding_name
-from gateway.tokens.memo import Memo
-from gateway.tokens.part import Part, weakest
+from gateway.tokens.memo import Memo, fingerprint
+from gateway.tokens.part import Part, Rendering, weakest
 from gateway.tokens.prompt import prompt_parts
 from gateway.values import CountKind, Estimate, Request
 
@@ -39,7 +39,8 @@ class TokenCounter:
 
     def __init__(self, encodings: Encodings) -> None:
         self._encodings = encodings
-        self._memos = {name: Memo() for name in SHAPES}
+        self._memos: dict[str, Memo[int]] = {name: Memo() for name in SHAPES}
+        self._rendered: Memo[tuple[int, CountKind]] = Memo()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="tokens")
 
     def close(self) -> None:
@@ -50,10 +51,10 @@ class TokenCounter:
         encoder = await self._encoder(model)
         counted = None
         if len(request.body) <= SMALL_BODY_BYTES:
-            counted = self._count(encoder, prompt_parts(request), AT_ONCE_CHARS)
+            counted = self._count(encoder, prompt_parts(request, model), AT_ONCE_CHARS)
         if counted is None:
             loop = asyncio.get_running_loop()
-            counted = await loop.run_in_executor(self._threads, self._count_all, encoder, request)
+            counted = await loop.run_in_executor(self._threads, self._count_all, encoder, request, model)
         tokens = sum([part.tokens for part in counted])
         return Estimate(tokens, weakest([part.kind for part in counted]), completion_tokens(request))
 
@@ -67,32 +68,56 @@ class TokenCounter:
 
     def parts(self, request: Request, model: str) -> list[CountedPart]:
         """The prompt part by part, counted here and now however long it takes: for tools."""
-        return self._count_all(self._encodings.load_here(encoding_name(model)), request)
+        return self._count_all(self._encodings.load_here(encoding_name(model)), request, model)
 
     async def _encoder(self, model: str) -> Encoder:
         name = encoding_name(model)
         encoder = self._encodings.get(name)
         return encoder if encoder is not None else await self._encodings.load(name)
 
-    def _count_all(self, encoder: Encoder, request: Request) -> list[CountedPart]:
-        return self._count(encoder, prompt_parts(request), sys.maxsize) or []
+    def _count_all(self, encoder: Encoder, request: Request, model: str) -> list[CountedPart]:
+        return self._count(encoder, prompt_parts(request, model), None) or []
 
-    def _count(self, encoder: Encoder, parts: Iterable[Part], new_chars: int) -> list[CountedPart] | None:
-        """`parts` counted; None as soon as more than `new_chars` would have to go through the tokenizer."""
+    def _count(self, encoder: Encoder, parts: Iterable[Part], new_chars: int | None) -> list[CountedPart] | None:
+        """`parts` counted; None as soon as that would take more than `new_chars` of unknown text, or a rendering."""
         memo = self._memos[encoder.name]
+        left = sys.maxsize if new_chars is None else new_chars
         counted = []
-        for label, texts, tokens, kind in parts:
+        for label, texts, tokens, kind, rendering in parts:
+            if rendering is not None:
+                rendered = self._count_rendering(encoder, rendering, may_render=new_chars is None)
+                if rendered is None:
+                    return None
+                tokens += rendered[0]
+                kind = weakest((kind, rendered[1]))
             for text in texts:
                 known = memo.get(text)
                 if known is None:
-                    new_chars -= len(text)
-                    if new_chars < 0:
+                    left -= len(text)
+                    if left < 0:
                         return None
                     known, is_exact = self._count_text(encoder, text)
                     kind = kind if is_exact else "bound"
                 tokens += known
             counted.append(CountedPart(label, tokens, kind))
         return counted
+
+    def _count_rendering(
+        self, encoder: Encoder, rendering: Rendering, *, may_render: bool
+    ) -> tuple[int, CountKind] | None:
+        """Tools and schemas come back with each request of an application: remembered by what they were made from."""
+        source, render = rendering
+        key = fingerprint(encoder.name, render.__name__, source)
+        known = self._rendered.get(key) if key is not None else None
+        if known is not None or not may_render:
+            return known
+        texts, kind = render(source)
+        counts = [self._count_text(encoder, text) for text in texts]
+        is_exact = all(exact for _, exact in counts)
+        result = sum(count for count, _ in counts), kind if is_exact else "bound"
+        if key is not None:
+            self._rendered.put(key, result)
+        return result
 
     def _count_text(self, encoder: Encoder, text: str) -> tuple[int, bool]:
         """Tokens of `text`, and whether that is exact; an exact count is remembered, and so are long pieces."""

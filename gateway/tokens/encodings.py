@@ -18,6 +18,8 @@ from importlib import resources
 
 import tiktoken
 
+from gateway.tokens.profile import bare_name
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -79,8 +81,7 @@ def encoding_name(model: str) -> str:
 
     After tiktoken's own table (`tiktoken/model.py`), as a rule, so that next year's names work too.
     """
-    name = model.rpartition("/")[2].lower().removeprefix("ft:")
-    return "cl100k_base" if _CL100K.match(name) else DEFAULT
+    return "cl100k_base" if _CL100K.match(bare_name(model)) else DEFAULT
 
 
 class Encoder:

@@ -1,13 +1,20 @@
 """What a prompt is made of before anything is counted: texts and constants.
 
-Which texts and which constants is each endpoint's affair (`chat.py`, …). This is what they hand
-over, so that counting, with its memo and its threads, knows nothing of OpenAI's formats.
+Which texts and which constants is each endpoint's affair (`chat.py`, `responses.py`, …). This is what
+they hand over, so that counting, with its memo and its threads, knows nothing of OpenAI's formats.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from gateway.values import CountKind
+
+
+class Rendering(NamedTuple):
+    """Texts that are worth making only once: `render(source)` is a pure function of JSON."""
+
+    source: Any
+    render: Callable[[Any], "tuple[tuple[str, ...], CountKind]"]
 
 
 class Part(NamedTuple):
@@ -18,6 +25,7 @@ class Part(NamedTuple):
     texts: tuple[str, ...] = ()
     fixed: int = 0
     kind: CountKind = "exact"
+    rendering: Rendering | None = None
 
 
 _RANK: dict[CountKind, int] = {"exact": 0, "fitted": 1, "bound": 2}
