@@ -124,9 +124,11 @@ class Pipeline:
     async def _look_up(self, turn: Turn, request: Request, route: Route, decision: Decision) -> Hit | Slot | None:
         """The stored answer, or where the new one goes; None when this request has nothing to do with the cache."""
         record = turn.record
+        directives = parse_directives(", ".join(turn.incoming.headers.getall("cache-control", ())))
         if route.cache is None or record.caller is None:
+            if directives.only_if_cached:
+                raise CacheMissRequired
             return None
-        directives = parse_directives(turn.incoming.headers.get("cache-control"))
         found: Hit | Slot | None = None
         reason = bypass_reason(request)
         if reason is None:
@@ -148,10 +150,9 @@ class Pipeline:
         record.saved_nanousd["cache"] = entry.cost_nanousd
         headers = hit_headers(hit)
         if request.is_stream:
-            pieces = turn.endpoint.to_stream(orjson.loads(entry.body), include_usage=request.wants_usage)
+            events = turn.endpoint.to_stream(orjson.loads(entry.body), include_usage=request.wants_usage)
             await self._begin(turn, 200, [STREAM_TYPE, *headers])
-            for piece in pieces:
-                await turn.client.write(piece)
+            await turn.client.write(b"".join(events))
             await turn.client.end()
         else:
             await self._answer(turn, 200, [JSON_TYPE, *headers], entry.body)

@@ -88,14 +88,29 @@ class Collector:
         return Transcript(
             status=200,
             is_complete=not self.has_error and (self._is_done or answer is not None),
-            body=orjson.dumps(answer) if want_body and answer is not None else None,
+            body=_written(answer) if want_body and answer is not None else None,
             usage=self._usage,
             completion_text=self._endpoint.generated_text(events) if self._usage is None else None,
         )
 
     def _events(self) -> list[dict[str, Any]]:
-        parsed = (_parsed(event.data) for event in sse.events(b"".join(self._kept)))
-        return [event for event in parsed if event is not None]
+        """Every event that can be read; one that cannot leaves the answer without a body that could be stored."""
+        events = []
+        for event in sse.events(b"".join(self._kept)):
+            parsed = _parsed(event.data)
+            if parsed is not None:
+                events.append(parsed)
+            elif event.data not in (b"", b"[DONE]"):
+                self._is_whole = False
+        return events
+
+
+def _written(answer: dict[str, Any]) -> bytes | None:
+    """`answer` as JSON; None where it holds what JSON in UTF-8 cannot."""
+    try:
+        return orjson.dumps(answer)
+    except TypeError:
+        return None
 
 
 def _parsed(data: bytes) -> dict[str, Any] | None:

@@ -61,6 +61,16 @@ def test_an_error_event_passes_and_spoils_the_answer() -> None:
     assert not collector.finish(want_body=True).is_complete
 
 
+def test_an_answer_with_an_event_that_cannot_be_read_is_not_stored() -> None:
+    collector = Collector(CHAT, hide_usage=True)
+    half = b'data: {"choices":[{"index":0,"delta":{"content":"\\ud83d"},"finish_reason":null}]}\n\n'
+    for block in (FIRST, half, LAST, USAGE + DONE):
+        collector.feed(block)
+    transcript = collector.finish(want_body=True)
+    assert transcript.is_complete
+    assert transcript.body is None
+
+
 @pytest.mark.parametrize(("blocks", "is_complete"), [([FIRST, LAST], True), ([FIRST], False), ([], False)])
 def test_without_done_a_stream_is_complete_if_it_finished(blocks: list[bytes], is_complete: bool) -> None:
     collector = Collector(CHAT, hide_usage=True)
