@@ -26,6 +26,10 @@ from gateway.upstream.client import Reply, UpstreamClient
 from gateway.values import Target
 from gateway.wire import sse
 
+PING = b": ping\n\n"
+PING_S = 15.0
+"""Of silence before a ping; proxies and load balancers commonly cut connections that are idle for 30 to 60 s."""
+
 _MB = 1 << 20
 _KB = 1 << 10
 
@@ -51,7 +55,11 @@ class Answer:
 
 
 class EventStream:
-    """An open stream of events whose first one is there. `close()` it in any case."""
+    """An open stream of events whose first one is there. `close()` it in any case.
+
+    In silence it gives pings of its own, comments that clients skip and that keep what stands between
+    from cutting an idle connection.
+    """
 
     def __init__(self, target: Target, reply: Reply, config: Upstream) -> None:
         self.target = target
@@ -61,12 +69,13 @@ class EventStream:
         self._idle_s = config.idle_timeout_s
         self._splitter = sse.EventSplitter(config.max_event_kb * _KB)
         self._first = b""
+        self._silent_s = 0.0
 
     async def open(self) -> None:
         """Wait for the first event with data. Raises UpstreamUnavailable when it is an error or never comes."""
         block = b""
         while not (first := next((event for event in sse.events(block) if event.data), None)):
-            more = await self._next(None)
+            more = await self._read(None)
             if not more:
                 raise UpstreamUnavailable("The model API ended its stream before the first event.")
             block += more
@@ -75,15 +84,24 @@ class EventStream:
         self._first = block
 
     async def next_block(self) -> bytes:
-        """The next whole events, as they stood on the wire; empty at the end."""
+        """The next whole events, as they stood on the wire, or a ping; empty at the end."""
         if self._first:
             first, self._first = self._first, b""
             return first
-        return await self._next(self._idle_s)
-
-    async def _next(self, idle_s: float | None) -> bytes:
+        wait_s = min(PING_S, self._idle_s - self._silent_s)
         try:
-            while chunk := await self._reply.next_chunk(idle_s):
+            block = await self._read(wait_s)
+        except UpstreamTimeout:
+            self._silent_s += wait_s
+            if self._silent_s >= self._idle_s:
+                raise UpstreamTimeout(f"The model API sent nothing for {self._idle_s:g} s.") from None
+            return PING
+        self._silent_s = 0.0
+        return block
+
+    async def _read(self, wait_s: float | None) -> bytes:
+        try:
+            while chunk := await self._reply.next_chunk(wait_s):
                 if block := self._splitter.feed(chunk):
                     return block
         except sse.EventTooLarge as error:

@@ -221,3 +221,18 @@ async def test_beyond_the_cap_in_flight_the_answer_is_503_at_once() -> None:
             assert (await gw.request("GET", "/healthz")).status == 200
             first.cancel()
             await asyncio.gather(first, return_exceptions=True)
+
+
+async def test_silence_within_a_stream_is_bridged_by_pings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.upstream.call.PING_S", 0.05)
+    first, *rest = chat_chunks("Hel", "lo")
+    go_on = asyncio.Event()
+    async with ScriptedUpstream(Stream.of(first, go_on, *rest)) as up, gateway(config(up.base_url)) as gw:
+        document = json.dumps({"model": "m", "messages": HELLO, "stream": True})
+        async with gw.http.post(gw.url + CHAT, data=document) as response:
+            got = await response.content.readany()
+            while not got.endswith(b": ping\n\n: ping\n\n"):
+                got += await response.content.readany()
+            go_on.set()
+            got += await response.content.read()
+            assert got.replace(b": ping\n\n", b"") == b"".join(map(event, [first, *rest])) + DONE
