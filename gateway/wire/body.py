@@ -1,12 +1,10 @@
 """Request bodies: bytes → one JSON object, or a 400 that says what is wrong."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from gateway.errors import BadRequest
+from gateway.wire import json_bytes
 
 MAX_DEPTH_MESSAGE = "The request body is nested too deeply."
 
@@ -28,22 +26,13 @@ def parse_object(body: bytes, *, max_nodes: int) -> dict[str, Any]:
 
 def _loads(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        if "depth limit" in str(error):
-            raise BadRequest(MAX_DEPTH_MESSAGE) from None
-        if b"\\u" not in body:
-            raise BadRequest(f"The request body is not valid JSON: {error}.") from None
-    try:  # orjson refuses the escape of a lone surrogate, which OpenAI accepts
-        return json.loads(body.decode(), parse_constant=_refuse_constant)
+        return json_bytes.loads(body)
     except RecursionError:
         raise BadRequest(MAX_DEPTH_MESSAGE) from None
     except ValueError as error:
+        if "depth limit" in str(error):
+            raise BadRequest(MAX_DEPTH_MESSAGE) from None
         raise BadRequest(f"The request body is not valid JSON: {error}.") from None
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON value")
 
 
 def _name_of(value: object) -> str:

@@ -8,9 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from gateway.errors import BadRequest
 from gateway.values import Request, Usage
-from gateway.wire.splice import repeated
+from gateway.wire.repeats import refuse_repeats
 
 Name = Literal["chat"]
 Json = Mapping[str, Any]
@@ -29,9 +28,7 @@ class Endpoint(ABC):
 
     def parse(self, body: bytes, fields: Mapping[str, Any]) -> Request:
         """`body`, already parsed into `fields`, as a `Request`; BadRequest names the field that is wrong."""
-        twice = repeated(body, self.read_fields)
-        if twice is not None:
-            raise BadRequest(f"'{twice}' stands more than once in the request body.", param=twice)
+        refuse_repeats(body, fields, self.read_fields)
         return self._parse(body, fields)
 
     @abstractmethod

@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from gateway import errors
 from gateway.errors import GatewayError
-from gateway.wire import sse
+from gateway.wire import json_bytes, sse
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ def to_openai(error: GatewayError) -> tuple[int, list[tuple[str, str]], bytes]:
         headers.append(("x-should-retry", "false"))
     if error.retry_after_s is not None:
         headers.append(("Retry-After", f"{error.retry_after_s:.0f}"))
-    return shape.status, headers, orjson.dumps(error_object(error))
+    return shape.status, headers, json_bytes.dumps(error_object(error))
 
 
 def error_object(error: GatewayError) -> dict[str, Any]:
@@ -63,4 +61,4 @@ def error_object(error: GatewayError) -> dict[str, Any]:
 
 def to_event(error: GatewayError) -> bytes:
     """The last event of a stream that failed after it had begun; no `[DONE]` follows it."""
-    return sse.encode(orjson.dumps(error_object(error)))
+    return sse.encode(json_bytes.dumps(error_object(error)))

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import orjson
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SCALAR = re.compile(rb"[^,\]}\s]+")
-_NESTING = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+_NESTING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
 
 
 class Member(NamedTuple):
@@ -38,18 +38,6 @@ def members(body: bytes) -> list[Member]:
             break
         at = _skip_space(body, at + 1)
     return found
-
-
-def repeated(body: bytes, keys: tuple[str, ...]) -> str | None:
-    """The first of `keys` that stands more than once at the top level of `body`, or None."""
-    if b"\\u00" not in body and all(body.count(b'"%s"' % key.encode()) < 2 for key in keys):
-        return None  # the cheap proof; nested objects and escaped spellings need the scan
-    seen = set()
-    for member in members(body):
-        if member.key in seen and member.key in keys:
-            return member.key
-        seen.add(member.key)
-    return None
 
 
 def splice(body: bytes, fields: Mapping[str, Any], edits: Mapping[str, Any]) -> bytes:

@@ -2,11 +2,10 @@ import json
 from typing import Any
 
 import orjson
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.splice import members, repeated, splice
+from gateway.wire.splice import members, splice
 
 ODD = b'{ "a" : 1.0 , "model":"x\\"y", "t": {"model": [1, {"b": "}"}]}, "n":1e2,"z":"\\ud800" }'
 
@@ -41,26 +40,6 @@ def test_a_nested_field_of_the_same_name_is_left_alone() -> None:
 def test_a_field_spelled_with_escapes_is_found() -> None:
     body = b'{"x":{"model":1},"mod\\u0065l":"a"}'
     assert splice(body, parsed(body), {"model": "b"}) == b'{"x":{"model":1},"mod\\u0065l":"b"}'
-
-
-@pytest.mark.parametrize(
-    ("body", "key"),
-    [
-        (b'{"model":"a","model":"b"}', "model"),
-        (b'{"model":"a","mod\\u0065l":"b"}', "model"),
-        (b'{"stream":true,"x":1,"stream":false,"model":"a"}', "stream"),
-    ],
-)
-def test_a_repeated_key_is_found(body: bytes, key: str) -> None:
-    assert repeated(body, ("model", "stream")) == key
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b'{"model":"a"}', b'{"model":"model"}', b'{"model":"a","t":{"model":1}}', b'{"x":1,"x":2,"model":"a"}', b"{}"],
-)
-def test_keys_that_stand_once_are_not_called_repeated(body: bytes) -> None:
-    assert repeated(body, ("model", "stream")) is None
 
 
 json_values = st.recursive(

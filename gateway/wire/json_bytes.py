@@ -1,0 +1,41 @@
+"""JSON as OpenAI's API takes and gives it: by orjson, and where it refuses, by the standard parser.
+
+orjson neither reads nor writes half a surrogate pair (`"\\ud83d"`, an emoji cut in two, which real
+streams contain) and writes no integer beyond 64 bits. Both are JSON that OpenAI's API accepts.
+"""
+
+import json
+from typing import Any
+
+import orjson
+
+
+def loads(data: bytes) -> Any:
+    """`data` parsed. Raises ValueError where it is not JSON, RecursionError where it is nested too deeply."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        if b"\\u" not in data:
+            raise
+    return json.loads(data.decode(), parse_constant=_refuse_constant)
+
+
+def dumps(value: Any) -> bytes:
+    """`value` as compact JSON, on one line."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+def object_in(data: bytes) -> dict[str, Any] | None:
+    """The JSON object that `data` is; None for anything else."""
+    try:
+        value = loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON value")
