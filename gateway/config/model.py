@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from gateway.values import Target
+from gateway.values import EndpointName, Target
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", examples=["support-bot"])]
 """Names end up in metric labels, headers and Redis keys."""
@@ -48,6 +48,14 @@ class Tls(Section):
         return self
 
 
+class Cors(Section):
+    """Which web pages may call the traffic port from a browser."""
+
+    origins: tuple[
+        Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$", examples=["https://app.example.com"])], ...
+    ] = Field((), description="none by default; * for any page")
+
+
 class Server(Section):
     """Sockets and limits of the process; changes need a restart."""
 
@@ -59,6 +67,7 @@ class Server(Section):
     )
     max_json_nodes: int = Field(500_000, ge=100, description="brackets and commas, counted before parsing")
     tls: Tls = Tls()
+    cors: Cors = Cors()
     max_in_flight: int = Field(2000, ge=1, description="beyond it 503 at once")
     body_timeout_s: Seconds = 60
     write_timeout_s: Seconds = Field(60, description="a client that reads nothing for this long is cut")
@@ -112,7 +121,7 @@ class Match(Section):
     """All that is given must hold."""
 
     models: tuple[Pattern, ...] = Field(("*",), min_length=1)
-    endpoints: tuple[Literal["chat"], ...] | None = Field(None, description="default: all")
+    endpoints: tuple[EndpointName, ...] | None = Field(None, description="default: all")
     teams: tuple[Name, ...] | None = Field(None, description="default: all")
 
 

@@ -4,6 +4,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from gateway.app import Gateway
+from gateway.server.cors import allow_origin, answer_preflights
 from gateway.server.inference import handler_of
 from gateway.server.keys import GATEWAY, IN_FLIGHT
 from gateway.server.load import InFlight
@@ -19,7 +20,8 @@ _HANDED_ON = 1 << 40
 
 def traffic_app(gateway: Gateway, in_flight: InFlight) -> web.Application:
     """What clients talk to."""
-    app = _app(gateway, in_flight, limit_in_flight)
+    app = _app(gateway, in_flight, answer_preflights, limit_in_flight)
+    app.on_response_prepare.append(allow_origin)
     app.add_routes(
         [
             *(web.post(f"/v1{endpoint.path}", handler_of(endpoint)) for endpoint in ENDPOINTS),
