@@ -11,6 +11,9 @@ from typing import Any, Literal
 NANO = 1_000_000_000
 """Nano-dollars in a dollar."""
 
+EndpointName = Literal["chat", "completions", "embeddings", "responses"]
+"""The URLs that are counted, capped, routed, cached and priced."""
+
 CountKind = Literal["exact", "fitted", "bound"]
 """How far a token count can be trusted: by a published rule, by a rule fitted on real usage, or as an upper bound."""
 
@@ -44,7 +47,7 @@ class Request:
     """
 
     endpoint: str
-    """`chat`, `completions`, `embeddings` or `responses`."""
+    """An `EndpointName`."""
     body: bytes
     fields: Mapping[str, Any]
     model: str

@@ -14,7 +14,6 @@ from gateway.wire import json_bytes
 from gateway.wire.body import MAX_DEPTH_MESSAGE
 from gateway.wire.splice import members
 
-
 _LOOK_BYTES = 65_536
 """Finding out where a key stands twice takes up to 20 ms in this much; in more it is not looked for."""
 
