@@ -3,7 +3,7 @@
 A call reaches the model as a message of the assistant to `functions.NAME` whose text is the
 arguments as compact JSON, the result as a message from `functions.NAME`: so a name costs twice.
 Models before GPT-5 are shown parallel calls as a single one, to `multi_tool_use.parallel`, and their
-results as JSON. Rows and figures: `docs/tokens.md`.
+results as a single message: a JSON array in Python's spelling. Rows and figures: `docs/tokens.md`.
 """
 
 import json
@@ -43,11 +43,11 @@ RESPONSES_GPT5 = Costs(call=15, stored=3)
 RESULT = 5
 """A result beside its name and text."""
 
-PARALLEL = 8
+PARALLEL = 9
 """A `multi_tool_use.parallel` call beside its JSON."""
 
-PARALLEL_RESULT = 4
-"""One of its results beside `functions.NAME` and the JSON. Four rows of two results: how a third adds is a guess."""
+PARALLEL_RESULTS = 11
+"""The one message with all its results, beside their JSON."""
 
 
 class History:
@@ -59,6 +59,7 @@ class History:
         self._joins_parallel = not profile.is_gpt5
         self._names: dict[str, str] = {}
         self._parallel: set[str] = set()
+        self._waiting: list[tuple[str, Content]] = []
 
     def calls(self, label: str, calls: Sequence[Call]) -> list[Part]:
         """The parts of calls that were made together."""
@@ -68,15 +69,27 @@ class History:
             return [Part(label, (_tool_uses(calls),), PARALLEL, "fitted")]
         return [self._single(label, call) for call in calls]
 
-    def result(self, label: str, call_id: Any, content: Content, name: Any = None) -> Part:
-        """The part of one result; `name` is what a client may have given beside the id."""
+    def result(self, label: str, call_id: Any, content: Content, name: Any = None) -> list[Part]:
+        """The part of one result; `name` is what a client may have given beside the id.
+
+        Results of a parallel call are one message: they are kept back until `rest` asks for them.
+        """
         call_id = call_id if isinstance(call_id, str) else ""
+        if call_id in self._parallel:
+            self._waiting.append((label, content))
+            return []
         known = self._names.get(call_id, name if isinstance(name, str) else "tool")
         kind = weakest(("fitted", content.kind))
-        if call_id in self._parallel:
-            texts = (f"functions.{known}", *map(_as_json, content.texts))
-            return Part(label, texts, PARALLEL_RESULT + content.fixed, kind)
-        return Part(label, (known, *content.texts), RESULT + content.fixed, kind)
+        return [Part(label, (known, *content.texts), RESULT + content.fixed, kind)]
+
+    def rest(self) -> list[Part]:
+        """The results of a parallel call, once something else follows them."""
+        if not self._waiting:
+            return []
+        waiting, self._waiting = self._waiting, []
+        values = json.dumps([_value("".join(content.texts)) for _, content in waiting])
+        fixed = PARALLEL_RESULTS + sum(content.fixed for _, content in waiting)
+        return [Part(waiting[0][0], (values,), fixed, weakest(("fitted", *(content.kind for _, content in waiting))))]
 
     def _single(self, label: str, call: Call) -> Part:
         arguments = compact(call.arguments)
@@ -110,10 +123,11 @@ def compact(arguments: str) -> str:
         return arguments
 
 
-def _as_json(text: str) -> str:
-    """JSON as it stands; any other text as a JSON string."""
+def _value(text: str) -> Any:
+    """What a result says, if it is JSON; else the text itself."""
     try:
-        orjson.loads(text)
-    except ValueError:
-        return json.dumps(text, ensure_ascii=False)
-    return text
+        value = json.loads(text)
+        json.dumps(value)
+    except (ValueError, RecursionError):
+        return text
+    return value

@@ -19,7 +19,8 @@ ROLE = 1
 """`system`, in every encoding."""
 
 FORMAT = 4
-"""A response format beside its text. Fitted on 2 rows."""
+FORMAT_WITH_TOOLS = 1
+"""A response format beside its text. Fitted on 2 rows each (those with tools are Responses rows)."""
 
 GPT5_TOOLS = 81
 """What GPT-5 is told about channels once there are tools. Fitted on 8 rows."""
@@ -28,6 +29,7 @@ CHOSEN_TOOL = 6
 """`tool_choice` naming a function, beside that name, before GPT-5. Fitted on 1 row; other choices cost nothing."""
 
 _SYSTEM = ("system", "developer")
+_RESULT = ("tool", "function")
 
 
 def parts(fields: Mapping[str, Any], model: str) -> Iterator[Part]:
@@ -40,12 +42,15 @@ def parts(fields: Mapping[str, Any], model: str) -> Iterator[Part]:
         yield Part("system", fixed=profile.message + ROLE, kind="fitted")
     history = History(profile, is_chat=True)
     for index, message in enumerate(messages):
+        if message["role"] not in _RESULT:
+            yield from history.rest()
         if index == host:
             yield _message(f"messages[{index}]", message, model, profile, "\n\n")
-        elif message["role"] in ("tool", "function") or message.get("tool_calls") or message.get("function_call"):
+        elif message["role"] in _RESULT or message.get("tool_calls") or message.get("function_call"):
             yield from _tool_message(f"messages[{index}]", message, model, profile, history)
         else:
             yield _message(f"messages[{index}]", message, model, profile)
+    yield from history.rest()
     yield from appended
     yield Part("reply", fixed=profile.reply, kind=profile.kind)
 
@@ -54,7 +59,7 @@ def _message(label: str, message: Mapping[str, Any], model: str, profile: Profil
     """`after` is what follows the message's text and is one token with the end of it, or not."""
     content = message.get("content")
     if isinstance(content, str) and "name" not in message and not after:
-        return Part(label, (message["role"], content), profile.message, profile.kind)
+        return Part(label, (message["role"], content), profile.message_of(message["role"]), profile.kind)
     texts, fixed, kind = content_of(content, model, is_chat=True)
     if after and any(texts):
         texts = [*texts[:-1], texts[-1] + after]
@@ -62,15 +67,16 @@ def _message(label: str, message: Mapping[str, Any], model: str, profile: Profil
     if isinstance(name, str):
         texts = [f":{name}", *texts]
         kind = weakest((kind, "fitted"))
-    return Part(label, (message["role"], *texts), profile.message + fixed, weakest((kind, profile.kind)))
+    fixed += profile.message_of(message["role"])
+    return Part(label, (message["role"], *texts), fixed, weakest((kind, profile.kind)))
 
 
 def _tool_message(
     label: str, message: Mapping[str, Any], model: str, profile: Profile, history: History
 ) -> Iterator[Part]:
-    if message["role"] in ("tool", "function"):
+    if message["role"] in _RESULT:
         content = content_of(message.get("content"), model, is_chat=True)
-        yield history.result(label, message.get("tool_call_id"), content, message.get("name"))
+        yield from history.result(label, message.get("tool_call_id"), content, message.get("name"))
         return
     if message.get("content"):
         yield _message(label, message, model, profile)
@@ -101,7 +107,8 @@ def _appended(fields: Mapping[str, Any], profile: Profile) -> Iterator[Part]:
     response_format = fields.get("response_format")
     schema = response_format.get("json_schema") if isinstance(response_format, dict) else None
     if isinstance(schema, dict):
-        yield Part("response_format", fixed=FORMAT, kind="fitted", rendering=format_rendering(schema))
+        fixed = FORMAT_WITH_TOOLS if functions else FORMAT
+        yield Part("response_format", fixed=fixed, kind="fitted", rendering=format_rendering(schema))
 
 
 def functions_of(fields: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -13,6 +13,9 @@ from gateway.values import CountKind
 MESSAGE = 3
 """Every message, beside its role and texts (OpenAI cookbook, "How to count tokens with tiktoken")."""
 
+CHANNEL = 2
+"""What GPT-5 said stands in a channel, `<|channel|>final` (github.com/openai/harmony, docs/format.md)."""
+
 REPLY = 3
 """Every reply is primed with `<|start|>assistant<|message|>` (same source)."""
 
@@ -26,6 +29,10 @@ class Profile:
     is_reasoning: bool = False
     is_gpt5: bool = False
     """GPT-5 and later."""
+
+    def message_of(self, role: object) -> int:
+        """What a message from `role` costs beside the role and its texts."""
+        return self.message + CHANNEL if self.is_gpt5 and role == "assistant" else self.message
 
 
 _GPT5 = re.compile(r"gpt-(?:[5-9]|\d\d)(?!.*chat)")

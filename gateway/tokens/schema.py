@@ -97,13 +97,13 @@ def _properties(schema: Schema) -> Schema:
 
 
 def comments(schema: Schema) -> list[str]:
-    """The comment lines above a property or function: its title, its description, its default."""
+    """The comment lines above a property: its title, its description, its default."""
     lines: list[str] = []
     for field in ("title", "description"):
         if isinstance(schema.get(field), str) and schema[field]:
             lines += comment(schema[field])
     if "default" in schema:
-        lines += comment(f"default: {_literal(schema['default'])}")
+        lines.append(f"// default: {_literal(schema['default'])}")
     return lines
 
 

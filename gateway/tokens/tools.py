@@ -1,7 +1,8 @@
 """Tool definitions and response formats, as the text the model is shown.
 
 Functions are one TypeScript namespace; a JSON-schema response format is JSON without the keys that
-strict mode implies. Rows and figures: `docs/tokens.md`.
+strict mode implies, under its name and description as in github.com/openai/harmony, docs/format.md. Rows and
+figures: `docs/tokens.md`.
 """
 
 import json
@@ -61,7 +62,9 @@ def format_rendering(response_format: Mapping[str, Any]) -> Rendering:
 
 def _format(response_format: Mapping[str, Any]) -> tuple[tuple[str, ...], CountKind]:
     schema = json.dumps(_without_implied(response_format.get("schema"), 0), ensure_ascii=False, separators=(",", ":"))
-    return (f"# Response Formats\n\n## {response_format.get('name')}\n\n", schema), "fitted"
+    description = response_format.get("description")
+    notes = "".join(f"{line}\n" for line in comment(description)) if isinstance(description, str) else ""
+    return (f"# Response Formats\n\n## {response_format.get('name')}\n\n{notes}", schema), "fitted"
 
 
 def _without_implied(schema: Any, depth: int) -> Any:
