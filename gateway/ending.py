@@ -46,7 +46,8 @@ async def see_through(
     except ConnectionError:
         record.status = CLIENT_GONE
     except asyncio.CancelledError:
-        record.status = CLIENT_GONE
+        if not record.is_success:
+            record.status = CLIENT_GONE
         raise
     finally:
         record.duration_s = clock.monotonic() - record.started_s

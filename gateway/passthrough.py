@@ -6,13 +6,15 @@ calls create upstream (files, batches) are not isolated between keys that share 
 
 import asyncio
 import re
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from multidict import CIMultiDict
+
 from gateway.auth.identify import Identifier
 from gateway.clock import Clock
-from gateway.config.model import Route
+from gateway.config.model import Route, Upstream
 from gateway.ending import see_through
 from gateway.errors import BadRequest, GatewayError, NotAllowed, NotFound, UpstreamError, UpstreamTimeout
 from gateway.exchange import Client, Headers
@@ -24,6 +26,7 @@ from gateway.upstream.client import Reply, UpstreamClient
 from gateway.values import Caller, Decision, Target
 from gateway.wire import headers as wire_headers
 
+SWITCHING_PROTOCOLS = 101
 _PATH = re.compile(r"/v1(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)+/?")
 """RFC 3986 segments, none empty."""
 _TRICKS = re.compile(r"/\.\.?(?:/|$)|%(?:2e|2f|5c|25|00)", re.IGNORECASE)
@@ -45,6 +48,10 @@ class Forward:
     received_s: float
 
 
+Tunnel = Callable[[Upstream, CIMultiDict[str], Callable[[int], None]], Awaitable[None]]
+"""Opens a WebSocket to an upstream with these headers and joins it to the client's; tells the status it sends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Passthrough:
     identifier: Identifier
@@ -56,12 +63,19 @@ class Passthrough:
     async def serve(self, forward: Forward, client: Client) -> None:
         """Answer one request; raises only CancelledError."""
         record = Record(forward.request_id, "passthrough", self.clock.wall(), forward.received_s)
+        await self._see_through(self._serve(forward, client, record), client, record)
 
+    async def serve_websocket(self, forward: Forward, client: Client, tunnel: Tunnel) -> None:
+        """Let `tunnel` join the client to the upstream; raises only CancelledError."""
+        record = Record(forward.request_id, "websocket", self.clock.wall(), forward.received_s)
+        await self._see_through(self._join(forward, record, tunnel), client, record)
+
+    async def _see_through(self, work: Awaitable[None], client: Client, record: Record) -> None:
         async def cut(_: GatewayError) -> None:
             client.abort()  # a length may have been promised: a clean end would be a lie
 
         await see_through(
-            self._serve(forward, client, record),
+            work,
             client,
             record,
             break_off=cut,
@@ -70,6 +84,26 @@ class Passthrough:
         )
 
     async def _serve(self, forward: Forward, client: Client, record: Record) -> None:
+        caller, upstream = self._admit(forward, record)
+        reply = await self._send(upstream, forward, caller, record)
+        try:
+            await self._relay(upstream, reply, client, record)
+        finally:
+            reply.close()
+        record.is_success = reply.status < 400
+
+    async def _join(self, forward: Forward, record: Record, tunnel: Tunnel) -> None:
+        caller, upstream = self._admit(forward, record)
+        headers = wire_headers.to_upstream(forward.headers, own_credentials=caller.has_own_credentials)
+
+        def answered(status: int) -> None:
+            record.status = status
+            record.is_success = status == SWITCHING_PROTOCOLS  # from here on either side may leave: that is its end
+
+        await tunnel(upstream.config, headers, answered)
+
+    def _admit(self, forward: Forward, record: Record) -> tuple[Caller, UpstreamClient]:
+        """Who asks, and which upstream is to answer."""
         caller = record.caller = self.identifier.identify(forward.headers)
         check_path(forward.path)
         route = self._route(caller, forward.path)
@@ -77,12 +111,7 @@ class Passthrough:
         upstream = self.upstreams.clients[route.upstream or ""]
         record.target = Target(upstream.name, "")
         record.decision = Decision((record.target,), "none", "upstream")
-        reply = await self._send(upstream, forward, caller, record)
-        try:
-            await self._relay(upstream, reply, client, record)
-        finally:
-            reply.close()
-        record.is_success = reply.status < 400
+        return caller, upstream
 
     def _route(self, caller: Caller, path: str) -> Route:
         """The first route with an upstream of its own that `caller` may use for `path`."""

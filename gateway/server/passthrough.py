@@ -5,6 +5,7 @@ from aiohttp import web
 from gateway.passthrough import Forward
 from gateway.server.client import AiohttpClient
 from gateway.server.keys import GATEWAY
+from gateway.server.websocket import headers_with_key, is_websocket, pass_websocket
 from gateway.wire.headers import request_id
 
 
@@ -16,10 +17,12 @@ async def pass_through(request: web.Request) -> web.StreamResponse:
         method=request.method,
         path=path,
         query=query,
-        headers=request.headers,
+        headers=headers_with_key(request.headers) if is_websocket(request) else request.headers,
         body=request.content.iter_any() if request.body_exists else None,
         received_s=gateway.clock.monotonic(),
     )
+    if is_websocket(request):
+        return await pass_websocket(request, forward)
     client = AiohttpClient(request, write_timeout_s=gateway.config.server.write_timeout_s)
     await gateway.passthrough.serve(forward, client)
     return client.response or web.Response(status=499)
