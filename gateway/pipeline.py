@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-import orjson
-
 from gateway.accounting.book import book
 from gateway.accounting.prices import PriceTable
 from gateway.auth.identify import Identifier
@@ -39,9 +37,10 @@ from gateway.upstream.collect import Collector, read_answer
 from gateway.upstream.relay import relay
 from gateway.values import Decision, Request, Target, Transcript, Usage
 from gateway.wire import headers as wire_headers
+from gateway.wire import json_bytes
 from gateway.wire.body import parse_object
 from gateway.wire.endpoint import Endpoint
-from gateway.wire.errors import shape_of, to_event
+from gateway.wire.errors import shape_of
 from gateway.wire.headers import Pairs
 from gateway.wire.outgoing import outgoing_body
 
@@ -93,7 +92,7 @@ class Pipeline:
             self._serve(turn),
             client,
             record,
-            break_off=partial(_break_off, client),
+            break_off=partial(_break_off, turn),
             clock=self.clock,
             observe=self.observe,
         )
@@ -150,7 +149,7 @@ class Pipeline:
         record.saved_nanousd["cache"] = entry.cost_nanousd
         headers = hit_headers(hit)
         if request.is_stream:
-            events = turn.endpoint.to_stream(orjson.loads(entry.body), include_usage=request.wants_usage)
+            events = turn.endpoint.to_stream(json_bytes.loads(entry.body), include_usage=request.wants_usage)
             await self._begin(turn, 200, [STREAM_TYPE, *headers])
             await turn.client.write(b"".join(events))
             await turn.client.end()
@@ -228,12 +227,12 @@ class Pipeline:
             await self._charge(record, transcript)
         if error is None and not transcript.is_complete:
             error = UpstreamCut("The model API ended its stream before the answer was complete.")
-        if error is not None and not collector.has_error:
-            raise error
-        if error is not None:  # the upstream's own error event has told the client
-            record.status, record.error = shape_of(error).status, type(error).__name__
-        else:
+        if error is None:
             await self._publish(record, slot, transcript)
+        else:
+            record.status, record.error = shape_of(error).status, type(error).__name__
+            if not collector.has_error:  # else the upstream's own error event has told the client
+                await client.write(turn.endpoint.error_event(error, after=collector.last))
         await client.end()
         record.is_success = error is None
 
@@ -273,10 +272,10 @@ class Pipeline:
         return [*headers, *wire_headers.from_record(record)]
 
 
-async def _break_off(client: Client, error: GatewayError) -> None:
+async def _break_off(turn: Turn, error: GatewayError) -> None:
     """End a stream that has begun: one error event and no `[DONE]`."""
-    await client.write(to_event(error))
-    await client.end()
+    await turn.client.write(turn.endpoint.error_event(error, after=b""))
+    await turn.client.end()
 
 
 def _cache_status(record: Record, *, is_stored: bool) -> Pairs:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import orjson
 from multidict import CIMultiDict
 
 from gateway.config.model import Upstream
@@ -24,7 +23,8 @@ from gateway.upstream.classify import (
 )
 from gateway.upstream.client import Reply, UpstreamClient
 from gateway.values import Target
-from gateway.wire import sse
+from gateway.wire import json_bytes, sse
+from gateway.wire.errors import reported_error
 
 PING = b": ping\n\n"
 PING_S = 15.0
@@ -187,14 +187,7 @@ async def _ask(client: UpstreamClient, target: Target, outgoing: Outgoing) -> An
 
 def _error_message(data: bytes) -> str | None:
     """The message of an error event; None for any other."""
-    if b'"error"' not in data:
+    if b'"error"' not in data and b'"response.failed"' not in data:
         return None
-    try:
-        event = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None
-    error = event.get("error") if isinstance(event, dict) else None
-    if not error:
-        return None
-    message = error.get("message") if isinstance(error, dict) else error
-    return str(message)[:500]
+    event = json_bytes.object_in(data)
+    return None if event is None else reported_error(event)

@@ -4,29 +4,26 @@ A stream's blocks of events are looked at with byte searches; only those that ma
 What was said is put together once, after the stream, and only when the cache or the count wants it.
 """
 
-import re
 from typing import Any
 
-import orjson
-
 from gateway.values import Transcript, Usage
-from gateway.wire import sse
+from gateway.wire import json_bytes, sse
 from gateway.wire.endpoint import Endpoint
+from gateway.wire.errors import reported_error
 
-_INTERESTING = re.compile(rb'"usage"\s*:\s*\{|"error"\s*:\s*[{"]|data:\s*\[DONE\]')
 _KEEP_BYTES = 8 << 20
 """Of one stream, to count or store it afterwards: about 35,000 tokens at 230 bytes an event."""
 
 
 def read_answer(endpoint: Endpoint, body: bytes) -> Transcript:
     """What a whole answer with status 200 amounts to; an unreadable one is passed on, but is not complete."""
-    answer = _parsed(body)
+    answer = endpoint.read(body)
     if answer is None:
         return Transcript(status=200, is_complete=False)
     usage = endpoint.usage(answer)
     return Transcript(
         status=200,
-        is_complete=endpoint.is_finished(answer) and not answer.get("error"),
+        is_complete=endpoint.is_finished(answer) and reported_error(answer) is None,
         body=body,
         usage=usage,
         completion_text=endpoint.generated_text([answer]) if usage is None else None,
@@ -45,11 +42,19 @@ class Collector:
         self._is_done = False
         self._usage: Usage | None = None
         self.has_error = False
+        self.last = b""
+        """The events that were fed last: how far the stream had come."""
+
+    @property
+    def is_over(self) -> bool:
+        """An error was told, and nothing may follow it."""
+        return self.has_error and self._endpoint.ends_with_done
 
     def feed(self, block: bytes) -> bytes:
         """Take note of `block`; returns what of it goes on to the client."""
+        self.last = block
         self._keep(block)
-        if _INTERESTING.search(block) is None:
+        if self._endpoint.telling.search(block) is None:
             return block
         return b"".join(event.raw for event in sse.events(block) if not self._note(event))
 
@@ -64,13 +69,15 @@ class Collector:
     def _note(self, event: sse.Event) -> bool:
         """Read one event; True if it is to be kept from the client."""
         if event.data == b"[DONE]":
-            self._is_done = True
+            self._is_done = self._is_done or self._endpoint.ends_with_done
             return False
-        parsed = _parsed(event.data)
+        parsed = json_bytes.object_in(event.data)
         if parsed is None:
             return False
-        if parsed.get("error"):
+        if reported_error(parsed) is not None:
             self.has_error = True
+        if self._endpoint.is_last(parsed):
+            self._is_done = True
         usage = self._endpoint.usage(parsed)
         if usage is not None:
             self._usage = usage
@@ -88,7 +95,7 @@ class Collector:
         return Transcript(
             status=200,
             is_complete=not self.has_error and (self._is_done or answer is not None),
-            body=_written(answer) if want_body and answer is not None else None,
+            body=json_bytes.dumps(answer) if want_body and answer is not None else None,
             usage=self._usage,
             completion_text=self._endpoint.generated_text(events) if self._usage is None else None,
         )
@@ -97,26 +104,9 @@ class Collector:
         """Every event that can be read; one that cannot leaves the answer without a body that could be stored."""
         events = []
         for event in sse.events(b"".join(self._kept)):
-            parsed = _parsed(event.data)
+            parsed = json_bytes.object_in(event.data)
             if parsed is not None:
                 events.append(parsed)
             elif event.data not in (b"", b"[DONE]"):
                 self._is_whole = False
         return events
-
-
-def _written(answer: dict[str, Any]) -> bytes | None:
-    """`answer` as JSON; None where it holds what JSON in UTF-8 cannot."""
-    try:
-        return orjson.dumps(answer)
-    except TypeError:
-        return None
-
-
-def _parsed(data: bytes) -> dict[str, Any] | None:
-    """The JSON object of an event's data; None for anything else."""
-    try:
-        event = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None
-    return event if isinstance(event, dict) else None

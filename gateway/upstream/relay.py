@@ -16,11 +16,9 @@ async def relay(stream: EventStream, client: Client, collector: Collector) -> Up
     An error that the upstream itself reported as an event has been passed on by then.
     """
     try:
-        while block := await stream.next_block():
+        while not collector.is_over and (block := await stream.next_block()):
             if visible := collector.feed(block):
                 await client.write(visible)
-            if collector.has_error:
-                return UpstreamCut("The model API reported an error in its stream.")
     except UpstreamError as error:
         return error
-    return None
+    return UpstreamCut("The model API reported an error in its stream.") if collector.has_error else None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from gateway.errors import BadRequest
-from gateway.values import Request, Usage
+from gateway.values import EndpointName, Request, Usage
 from gateway.wire import chat_stream
 from gateway.wire.body import (
     optional_bool,
@@ -14,23 +14,33 @@ from gateway.wire.body import (
     required_text,
     wrong_type,
 )
-from gateway.wire.endpoint import Endpoint, Json, Name
+from gateway.wire.choices import all_finished, choices_of, is_usage_chunk
+from gateway.wire.content import check_content, strings, text_of
+from gateway.wire.endpoint import Endpoint, Json, missing_cap, wish_for_usage
 from gateway.wire.usage import chat_usage
 
 _MAX_CHOICES = 128
 """`n` in OpenAI's API reference."""
 
+_NOT_GENERATED = frozenset({"role", "id", "type", "index"})
+"""Keys of a message or delta that hold no text of the model's."""
+
 
 class Chat(Endpoint):
-    name: ClassVar[Name] = "chat"
+    name: ClassVar[EndpointName] = "chat"
     path: ClassVar[str] = "/chat/completions"
     completion_fields: ClassVar[tuple[str, ...]] = ("max_completion_tokens", "max_tokens")
     read_fields: ClassVar[tuple[str, ...]] = (
         "model",
         "messages",
         "tools",
+        "tool_choice",
         "functions",
+        "function_call",
         "response_format",
+        "modalities",
+        "web_search_options",
+        "store",
         "stream",
         "stream_options",
         "n",
@@ -62,32 +72,26 @@ class Chat(Endpoint):
     def query(self, request: Request) -> str:
         for message in reversed(request.fields["messages"]):
             if message["role"] == "user":
-                return _text(message.get("content"))
+                return text_of(message.get("content"))
         return ""
 
     def outgoing_edits(self, request: Request, *, completion_field: str, stream_usage: bool) -> dict[str, Any]:
-        edits: dict[str, Any] = {}
-        if not request.completion_caps and request.completion_cap is not None:
-            edits[completion_field] = request.completion_cap
-        if request.is_stream and stream_usage and not request.wants_usage:
-            edits["stream_options"] = {**optional_object(request.fields, "stream_options"), "include_usage": True}
-        return edits
+        return {**missing_cap(request, completion_field), **wish_for_usage(request, stream_usage=stream_usage)}
 
     def usage(self, answer: Json) -> Usage | None:
         return chat_usage(answer.get("usage"))
 
     def is_finished(self, answer: Json) -> bool:
-        choices = answer.get("choices")
-        return isinstance(choices, list) and bool(choices) and all(_finish_reason(choice) for choice in choices)
+        return all_finished(answer)
 
     def is_usage_only(self, event: Json) -> bool:
-        return event.get("choices") == [] and event.get("usage") is not None
+        return is_usage_chunk(event)
 
     def assemble(self, events: Sequence[Json]) -> dict[str, Any] | None:
         return chat_stream.assemble(events)
 
     def generated_text(self, answers: Iterable[Json]) -> str:
-        return "".join(text for answer in answers for text in _strings(_messages(answer)))
+        return "".join(text for answer in answers for text in strings(_messages(answer), without=_NOT_GENERATED))
 
     def to_stream(self, answer: Mapping[str, Any], *, include_usage: bool) -> list[bytes]:
         return chat_stream.encode_stream(answer, include_usage=include_usage)
@@ -99,44 +103,9 @@ def _check_message(index: int, message: object) -> None:
         raise wrong_type(name, "an object", message)
     if not isinstance(message.get("role"), str):
         raise wrong_type(f"{name}.role", "a string", message.get("role"))
-    content = message.get("content")
-    if isinstance(content, list):
-        for part, value in enumerate(content):
-            if not isinstance(value, dict):
-                raise wrong_type(f"{name}.content[{part}]", "an object", value)
-    elif content is not None and not isinstance(content, str):
-        raise wrong_type(f"{name}.content", "a string or an array", content)
-
-
-def _text(content: str | list[dict[str, Any]] | None) -> str:
-    """The text of a message's content, its parts joined by line ends."""
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    return "\n".join(text for part in content if isinstance(text := part.get("text"), str))
-
-
-def _finish_reason(choice: object) -> Any:
-    return choice.get("finish_reason") if isinstance(choice, dict) else None
+    check_content(f"{name}.content", message.get("content"))
 
 
 def _messages(answer: Json) -> Iterator[object]:
-    choices = answer.get("choices")
-    for choice in choices if isinstance(choices, list) else ():
-        if isinstance(choice, dict):
-            yield choice.get("delta") or choice.get("message")
-
-
-_NOT_GENERATED = frozenset({"role", "id", "type", "index"})
-
-
-def _strings(values: Iterable[object]) -> Iterator[str]:
-    """Every generated string in messages or deltas, at any depth: text, refusals, reasoning, tool calls."""
-    for value in values:
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, dict):
-            yield from _strings(item for key, item in value.items() if key not in _NOT_GENERATED)
-        elif isinstance(value, list):
-            yield from _strings(value)
+    for choice in choices_of(answer):
+        yield choice.get("delta") or choice.get("message")

@@ -15,20 +15,11 @@ Shapes: "The chat completion object" and "The chat completion chunk object" in O
 
 import base64
 import binascii
-import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
-
-from gateway.wire import sse
-
-_MAX_PIECES = 32
-"""Of one text: an answer comes word by word while it is short, in ever longer phrases when it is not,
-so that replaying a long one takes some 70 microseconds, not milliseconds."""
-_WORD = re.compile(r"\s*+\S{1,24}+|\s+")
-"""A word with the space before it, as tokens have it; what has no spaces is cut every 24 characters."""
+from gateway.wire import json_bytes, sse
+from gateway.wire.pieces import MAX_PIECES, phrases, with_logs
 
 _WHOLE = frozenset({"id", "type", "role", "name", "format", "signature"})
 """Strings of a delta that come in one piece; some servers repeat them in every chunk."""
@@ -187,7 +178,8 @@ def _joined_base64(pieces: Sequence[str]) -> str:
 
 def encode_stream(answer: Mapping[str, Any], *, include_usage: bool) -> list[bytes]:
     """`answer` as the server-sent events of a stream, one an item, `[DONE]` included."""
-    return [*(sse.encode(_dumps(chunk)) for chunk in disassemble(answer, include_usage=include_usage)), sse.DONE]
+    chunks = disassemble(answer, include_usage=include_usage)
+    return [*(sse.encode(json_bytes.dumps(chunk)) for chunk in chunks), sse.DONE]
 
 
 def disassemble(answer: Mapping[str, Any], *, include_usage: bool) -> list[dict[str, Any]]:
@@ -231,7 +223,7 @@ def _deltas(message: Mapping[str, Any], logprobs: Mapping[str, Any] | None) -> I
     yield opening, logprobs and {**logprobs, **{key: [] for key in logged}}
 
     for key, text in texts.items():
-        for piece, entries in _with_logs(text, logged.get(key, ())):
+        for piece, entries in with_logs(text, logged.get(key, ())):
             yield {key: piece}, dict.fromkeys(logprobs or ()) | {key: entries} if key in logged else None
     for key, part in nested.items():
         for delta in _growing(part, "arguments", "transcript", "data"):
@@ -258,45 +250,11 @@ def _growing(part: Mapping[str, Any], *names: str) -> Iterator[dict[str, Any]]:
     texts = {name: text for name in names if isinstance(text := part.get(name), str)}
     yield {**part, **dict.fromkeys(texts, "")}
     for name, text in texts.items():
-        for piece in _cut_base64(text) if name == "data" else _phrases(text):
+        for piece in _cut_base64(text) if name == "data" else phrases(text):
             yield {name: piece}
-
-
-def _with_logs(text: str, entries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Sequence[Mapping[str, Any]]]]:
-    """`text` in pieces, each with its share of `entries`, one a token.
-
-    Where tokens do not spell the text (half characters cannot), the first piece carries them all.
-    """
-    tokens = [str(entry.get("token")) for entry in entries]
-    if "".join(tokens) == text:
-        size = -(-len(tokens) // _MAX_PIECES)
-        for start in range(0, len(tokens), size):
-            yield "".join(tokens[start : start + size]), entries[start : start + size]
-        return
-    for piece in _phrases(text):
-        yield piece, entries
-        entries = []
-
-
-def _phrases(text: str) -> Iterator[str]:
-    """`text` in at most `_MAX_PIECES` pieces, cut between words."""
-    least = len(text) // _MAX_PIECES
-    start = 0
-    while start < len(text):
-        word = _WORD.match(text, start + least)
-        end = word.end() if word else len(text)
-        yield text[start:end]
-        start = end
 
 
 def _cut_base64(text: str) -> list[str]:
     """In pieces that can be decoded one by one: four characters are three bytes."""
-    size = 4 * (len(text) // 4 // _MAX_PIECES + 1)
+    size = 4 * (len(text) // 4 // MAX_PIECES + 1)
     return [text[start : start + size] for start in range(0, len(text), size)]
-
-
-def _dumps(chunk: Mapping[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(chunk)
-    except TypeError:  # half a surrogate pair, an integer beyond 64 bits: JSON that orjson does not write
-        return json.dumps(chunk, separators=(",", ":")).encode()

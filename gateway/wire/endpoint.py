@@ -4,27 +4,31 @@ One subclass a URL (`chat.py`, …); the table of them all is `endpoints.py`. Me
 bytes and parsed JSON in, values out.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from gateway.values import Request, Usage
+from gateway.errors import GatewayError
+from gateway.values import EndpointName, Request, Usage
+from gateway.wire import json_bytes
+from gateway.wire.body import optional_object
+from gateway.wire.errors import to_event
 from gateway.wire.repeats import refuse_repeats
 
-Name = Literal["chat"]
 Json = Mapping[str, Any]
 
 
 class Endpoint(ABC):
     """How to read requests and answers of one URL."""
 
-    name: ClassVar[Name]
+    name: ClassVar[EndpointName]
     path: ClassVar[str]
     """Below `/v1`."""
     completion_fields: ClassVar[tuple[str, ...]]
     """Every spelling of the completion limit that clients use here."""
     read_fields: ClassVar[tuple[str, ...]]
-    """Top-level fields we act upon; one that stands twice would mean different things to us and upstream."""
+    """Top-level fields we act upon; a key that stands twice there would mean different things to us and upstream."""
 
     def parse(self, body: bytes, fields: Mapping[str, Any]) -> Request:
         """`body`, already parsed into `fields`, as a `Request`; BadRequest names the field that is wrong."""
@@ -40,7 +44,13 @@ class Endpoint(ABC):
 
     @abstractmethod
     def outgoing_edits(self, request: Request, *, completion_field: str, stream_usage: bool) -> dict[str, Any]:
-        """The fields to change on the way to an upstream that spells its completion limit `completion_field`."""
+        """The fields to change on the way to an upstream whose chat spells its completion limit `completion_field`."""
+
+    # -------------------------------------------------- whole answers
+
+    def read(self, body: bytes) -> Json | None:
+        """A whole answer, parsed as far as we act upon it; None when it is no JSON object."""
+        return json_bytes.object_in(body)
 
     @abstractmethod
     def usage(self, answer: Json) -> Usage | None:
@@ -50,20 +60,49 @@ class Endpoint(ABC):
     def is_finished(self, answer: Json) -> bool:
         """Whether every part of a whole answer came to its proper end."""
 
-    # -------------------------------------------------- streams
-
-    @abstractmethod
-    def is_usage_only(self, event: Json) -> bool:
-        """The event that exists only because usage was asked for."""
-
-    @abstractmethod
-    def assemble(self, events: Sequence[Json]) -> dict[str, Any] | None:
-        """The whole answer that the events of a stream amount to; None when it did not come to its end."""
-
     @abstractmethod
     def generated_text(self, answers: Iterable[Json]) -> str:
         """All that was generated in whole answers or events of a stream, in order, to count its tokens."""
 
-    @abstractmethod
+    # -------------------------------------------------- streams
+
+    # An endpoint that never streams leaves these as they are.
+
+    telling: ClassVar[re.Pattern[bytes]] = re.compile(rb'"usage"\s*:\s*\{|"error"\s*:\s*[{"]|data:\s*\[DONE\]')
+    """What stands in every event that has to be read on its way: usage, errors, the end. Others pass unread."""
+    ends_with_done: ClassVar[bool] = True
+    """A stream is whole with `[DONE]` and over with an error; otherwise whole with an event that `is_last`."""
+
+    def is_last(self, event: Json) -> bool:
+        """The event with which a stream that does not end with `[DONE]` is whole."""
+        return False
+
+    def is_usage_only(self, event: Json) -> bool:
+        """The event that exists only because usage was asked for."""
+        return False
+
+    def assemble(self, events: Sequence[Json]) -> dict[str, Any] | None:
+        """The whole answer that the events of a stream amount to; None when it did not come to its end."""
+        return None
+
     def to_stream(self, answer: Mapping[str, Any], *, include_usage: bool) -> list[bytes]:
         """A whole answer as the pieces of a stream, its end included."""
+        return []
+
+    def error_event(self, error: GatewayError, *, after: bytes) -> bytes:
+        """How a stream that has begun tells `error` and ends; `after` are the events that left last."""
+        return to_event(error)
+
+
+def missing_cap(request: Request, field: str) -> dict[str, Any]:
+    """The route's completion limit as an edit of `field`, where the client named none."""
+    if request.completion_caps or request.completion_cap is None:
+        return {}
+    return {field: request.completion_cap}
+
+
+def wish_for_usage(request: Request, *, stream_usage: bool) -> dict[str, Any]:
+    """The edit that makes a stream report its usage; the client's other stream options stay."""
+    if not (request.is_stream and stream_usage) or request.wants_usage:
+        return {}
+    return {"stream_options": {**optional_object(request.fields, "stream_options"), "include_usage": True}}

@@ -1,5 +1,6 @@
 """Facts (`errors.py`) → what an OpenAI client sees: status, headers and the error object."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,3 +63,25 @@ def error_object(error: GatewayError) -> dict[str, Any]:
 def to_event(error: GatewayError) -> bytes:
     """The last event of a stream that failed after it had begun; no `[DONE]` follows it."""
     return sse.encode(json_bytes.dumps(error_object(error)))
+
+
+_MAX_MESSAGE_CHARS = 500
+
+
+def reported_error(answer: Mapping[str, Any]) -> str | None:
+    """The message of the error that an upstream reports in an answer of status 200 or in an event of a stream.
+
+    None where it reports none. All forms that are found: `{"error": {"message": …}}`, `{"error": "…"}`;
+    from the Responses API `{"type": "error", "message": …}` as documented, the same around an `error`
+    object as its servers send it, and `{"type": "response.failed", "response": {"error": …}}`.
+    """
+    error = answer.get("error")
+    if not error and answer.get("type") == "error":
+        error = answer
+    elif not error and answer.get("type") == "response.failed":
+        response = answer.get("response")
+        error = (response.get("error") if isinstance(response, dict) else None) or "The response failed."
+    if not error:
+        return None
+    message = error.get("message") if isinstance(error, Mapping) else error
+    return str(message)[:_MAX_MESSAGE_CHARS]

@@ -12,21 +12,31 @@ from gateway.values import NANO, Usage
 
 
 def chat_usage(usage: object) -> Usage | None:
-    """The `usage` of chat completions, completions and embeddings; None when absent or not usable.
+    """The `usage` of chat completions, completions and embeddings; None when absent or not usable."""
+    return _usage(usage, "prompt_tokens", "completion_tokens")
+
+
+def responses_usage(usage: object) -> Usage | None:
+    """The `usage` of the Responses API; None when absent or not usable."""
+    return _usage(usage, "input_tokens", "output_tokens")
+
+
+def _usage(usage: object, read: str, written: str) -> Usage | None:
+    """Counts stand under the names `read` and `written`, their parts under the same names with `_details`.
 
     Some OpenAI-compatible servers (OpenRouter among them) add `cost`, in dollars.
     """
     if not isinstance(usage, Mapping):
         return None
-    prompt = _count(usage.get("prompt_tokens"))
-    completion = _count(usage.get("completion_tokens", 0))
+    prompt = _count(usage.get(read))
+    completion = _count(usage.get(written, 0))
     if prompt is None or completion is None:
         return None
     return Usage(
         input=prompt,
         output=completion,
-        cached_input=min(prompt, _detail(usage, "prompt_tokens_details", "cached_tokens")),
-        reasoning=min(completion, _detail(usage, "completion_tokens_details", "reasoning_tokens")),
+        cached_input=min(prompt, _detail(usage, f"{read}_details", "cached_tokens")),
+        reasoning=min(completion, _detail(usage, f"{written}_details", "reasoning_tokens")),
         cost_nanousd=_cost(usage.get("cost")),
     )
 

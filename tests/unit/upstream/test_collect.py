@@ -1,3 +1,5 @@
+import json
+
 import orjson
 import pytest
 
@@ -61,14 +63,26 @@ def test_an_error_event_passes_and_spoils_the_answer() -> None:
     assert not collector.finish(want_body=True).is_complete
 
 
+def delta(content: str) -> bytes:
+    return encode(json.dumps({"choices": [{"index": 0, "delta": {"content": content}}]}).encode())
+
+
 def test_an_answer_with_an_event_that_cannot_be_read_is_not_stored() -> None:
     collector = Collector(CHAT, hide_usage=True)
-    half = b'data: {"choices":[{"index":0,"delta":{"content":"\\ud83d"},"finish_reason":null}]}\n\n'
-    for block in (FIRST, half, LAST, USAGE + DONE):
+    for block in (FIRST, encode(b'{"choices":'), LAST, USAGE + DONE):
         collector.feed(block)
     transcript = collector.finish(want_body=True)
     assert transcript.is_complete
     assert transcript.body is None
+
+
+def test_a_character_cut_in_two_by_its_events_is_whole_in_the_stored_answer() -> None:
+    collector = Collector(CHAT, hide_usage=True)
+    for block in (FIRST, delta("\ud83d"), delta("\ude00"), LAST, USAGE + DONE):
+        collector.feed(block)
+    body = collector.finish(want_body=True).body
+    assert body is not None
+    assert json.loads(body)["choices"][0]["message"]["content"].endswith("\N{GRINNING FACE}")
 
 
 @pytest.mark.parametrize(("blocks", "is_complete"), [([FIRST, LAST], True), ([FIRST], False), ([], False)])
