@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from multidict import CIMultiDict
 from prometheus_client.parser import text_string_to_metric_families
 from yarl import URL
 
@@ -25,7 +26,7 @@ CHAT = "/v1/chat/completions"
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
-    headers: Mapping[str, str]
+    headers: CIMultiDict[str]
     body: bytes
 
     def json(self) -> Any:
@@ -51,7 +52,7 @@ class RunningGateway:
         data = None if body is None else io.BytesIO(body)
         url = URL(self.url + path, encoded=True)
         async with self.http.request(method, url, data=data, headers=headers) as response:
-            return Answer(response.status, response.headers.copy(), await response.read())
+            return Answer(response.status, CIMultiDict(response.headers), await response.read())
 
     async def chat(self, *, key: str | None = None, headers: Mapping[str, str] | None = None, **fields: Any) -> Answer:
         """One chat completion; without `messages` it says hello, without `model` to gpt-5-mini."""
