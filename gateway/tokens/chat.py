@@ -12,7 +12,7 @@ from typing import Any
 from gateway.tokens.calls import Call, History, call_of
 from gateway.tokens.content import content_of
 from gateway.tokens.part import Part, weakest
-from gateway.tokens.profile import Profile, profile_of
+from gateway.tokens.profile import MESSAGE, Profile, profile_of
 from gateway.tokens.tools import NAMESPACE, format_rendering, functions_rendering
 
 ROLE = 1
@@ -39,7 +39,7 @@ def parts(fields: Mapping[str, Any], model: str) -> Iterator[Part]:
     joins = bool(appended) and not profile.is_reasoning
     host = next((i for i, message in enumerate(messages) if message["role"] in _SYSTEM), None) if joins else None
     if appended and host is None:
-        yield Part("system", fixed=profile.message + ROLE, kind="fitted")
+        yield Part("system", fixed=MESSAGE + ROLE, kind="fitted")
     history = History(profile, is_chat=True)
     for index, message in enumerate(messages):
         if message["role"] not in _RESULT:

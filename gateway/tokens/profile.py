@@ -24,7 +24,6 @@ REPLY = 3
 class Profile:
     kind: CountKind = "exact"
     """The best a plain chat with this model can claim."""
-    message: int = MESSAGE
     reply: int = REPLY
     is_reasoning: bool = False
     is_gpt5: bool = False
@@ -32,7 +31,7 @@ class Profile:
 
     def message_of(self, role: object) -> int:
         """What a message from `role` costs beside the role and its texts."""
-        return self.message + CHANNEL if self.is_gpt5 and role == "assistant" else self.message
+        return MESSAGE + CHANNEL if self.is_gpt5 and role == "assistant" else MESSAGE
 
 
 _GPT5 = re.compile(r"gpt-(?:[5-9]|\d\d)(?!.*chat)")
@@ -41,7 +40,6 @@ _CHAT = re.compile(r"gpt-|chatgpt-|gpt35")
 _HEARS_OR_SEARCHES = re.compile(r".*(search|audio|realtime)")
 
 _PROFILES = (
-    (re.compile(r"gpt-3\.5-turbo-0301"), Profile(message=4)),  # the cookbook's one exception
     (_HEARS_OR_SEARCHES, Profile("bound")),  # found pages and voices are in the prompt, unseen by us
     (_GPT5, Profile("fitted", reply=REPLY - 1, is_reasoning=True, is_gpt5=True)),
     (_O_SERIES, Profile("fitted", reply=REPLY - 1, is_reasoning=True)),

@@ -55,11 +55,11 @@ def parts(fields: Mapping[str, Any], model: str) -> Iterator[Part]:
     profile = profile_of(model)
     instructions = fields.get("instructions")
     if isinstance(instructions, str) and instructions:
-        yield Part("instructions", ("system", instructions), profile.message, profile.kind)
+        yield Part("instructions", ("system", instructions), MESSAGE, profile.kind)
     yield from _tools(fields, profile)
     value = fields.get("input")
     if isinstance(value, str):
-        yield Part("input", ("user", value), profile.message, profile.kind)
+        yield Part("input", ("user", value), MESSAGE, profile.kind)
     elif isinstance(value, list):
         yield from _items([item for item in value if isinstance(item, dict)], model, profile)
     reasoning = fields.get("reasoning")
@@ -148,7 +148,7 @@ def _reasoning(item: Mapping[str, Any]) -> int:
     if not isinstance(sealed, str):
         return 0
     size = len(sealed) * 3 // 4 - _SEALED_OVERHEAD
-    return round(_SEALED_SCALE * max(0, size) ** _SEALED_POWER)
+    return int(_SEALED_SCALE * float(max(0, size)) ** _SEALED_POWER)
 
 
 def _unseen(label: str, item: Mapping[str, Any], profile: Profile) -> Iterator[Part]:

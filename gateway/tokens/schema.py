@@ -83,10 +83,10 @@ class TypeScript:
         if not isinstance(schema, Mapping):
             return {}
         ref = schema.get("$ref")
-        if not isinstance(ref, str) or not ref.startswith("#/"):
+        if not isinstance(ref, str) or not ref.startswith("#"):
             return schema
         target: Any = self._root
-        for step in ref[2:].split("/"):
+        for step in ref.split("/")[1:]:
             target = target.get(step) if isinstance(target, Mapping) else None
         return {**target, **{key: value for key, value in schema.items() if key != "$ref"}} if target else schema
 
