@@ -4,7 +4,6 @@ One line a kind and half. `2 tok` is within two tokens, `1%` and `2%` within tha
 `error` the mean of |count - report| / report. Kinds below the line are bounds: something in the prompt
 is not in the request.
 """
-# ruff: noqa: T201
 
 import sys
 from collections.abc import Sequence
