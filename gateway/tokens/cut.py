@@ -33,18 +33,18 @@ _SEAM = re.compile(r"(?<=[^\W\d_])(?=[ \n,.:;!?)\u3001\u3002\uff0c\uff01\uff1f])
 
 
 def pieces(text: str) -> tuple[list[str], bool]:
-    """`text` in pieces of at most `CHUNK_CHARS`, and whether their counts add up exactly to that of the whole."""
+    """`text` in pieces of at most `CHUNK_CHARS`, and whether their counts add up exactly to that of the whole.
+
+    Chunks first: each step below is one call that holds the GIL, so none may see a whole megabyte.
+    """
     if len(text) <= RUN_CHARS:
         return [text], True
-    if not _may_hold_long_run(text):
-        return _chunks(text)
-    cuts = list(_run_cuts(text))
+    chunks, is_exact = _chunks(text)
     found: list[str] = []
-    is_exact = not cuts
-    for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
-        chunks, fits = _chunks(text[start:end])
-        found += chunks
-        is_exact = is_exact and fits
+    for chunk in chunks:
+        cuts = list(_run_cuts(chunk)) if _may_hold_long_run(chunk) else []
+        found += [chunk[start:end] for start, end in zip([0, *cuts], [*cuts, len(chunk)], strict=True)]
+        is_exact = is_exact and not cuts
     return found, is_exact
 
 

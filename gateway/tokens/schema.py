@@ -16,24 +16,34 @@ from typing import Any
 
 Schema = Mapping[str, Any]
 
-MAX_NODES = 20_000
-"""Schemas in one rendering, `$ref`s followed: a reference may be followed exponentially often."""
+MAX_NODES = 10_000
+"""Schemas in one request, references followed: a small document can follow its own exponentially often. 30 ms."""
 
 MAX_DEPTH = 64
 
 _NAMES = {"integer": "number", "number": "number", "string": "string", "boolean": "boolean", "null": "null"}
 
 
+class Budget:
+    """How much more may be rendered; shared by all schemas of a request."""
+
+    def __init__(self, nodes: int = MAX_NODES) -> None:
+        self._left = nodes
+        self.is_overdrawn = False
+
+    def allows(self, depth: int) -> bool:
+        self._left -= 1
+        if self._left < 0 or depth > MAX_DEPTH:
+            self.is_overdrawn = True
+        return not self.is_overdrawn
+
+
 class TypeScript:
-    """Renders the schemas of one document, whose `$ref`s are resolved in `root`.
+    """Renders the schemas of one document, whose `$ref`s are resolved in `root`; what `budget` forbids is `any`."""
 
-    `is_cut` tells afterwards that the schema was larger than `MAX_NODES` or deeper than `MAX_DEPTH`.
-    """
-
-    def __init__(self, root: Schema) -> None:
+    def __init__(self, root: Schema, budget: Budget) -> None:
         self._root = root
-        self._nodes_left = MAX_NODES
-        self.is_cut = False
+        self._budget = budget
 
     def object(self, schema: Schema, depth: int = 0) -> str:
         """`{ a: string, b?: number }`, or a line for each property if anything carries a comment."""
@@ -54,9 +64,7 @@ class TypeScript:
         return "{\n" + "\n".join(lines) + "\n}"
 
     def type(self, schema: Any, depth: int) -> str:
-        self._nodes_left -= 1
-        if self._nodes_left < 0 or depth > MAX_DEPTH:
-            self.is_cut = True
+        if not self._budget.allows(depth):
             return "any"
         schema = self._resolve(schema)
         if isinstance(schema.get("enum"), list):

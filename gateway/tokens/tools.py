@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.tokens.part import Rendering
-from gateway.tokens.schema import TypeScript, comment
+from gateway.tokens.schema import Budget, TypeScript, comment
 from gateway.values import CountKind
 
 HEADER = "# Tools\n\n## functions\n\nnamespace functions {\n\n"
@@ -40,19 +40,19 @@ def _functions_apart(functions: Sequence[Function]) -> tuple[tuple[str, ...], Co
 
 
 def _body(functions: Sequence[Function]) -> tuple[str, CountKind]:
-    rendered = [_function(function) for function in functions]
-    is_cut = any(cut for _, cut in rendered)
-    return "\n\n".join(text for text, _ in rendered), "bound" if is_cut else "fitted"
+    budget = Budget()
+    text = "\n\n".join([_function(function, budget) for function in functions])
+    return text, "bound" if budget.is_overdrawn else "fitted"
 
 
-def _function(function: Function) -> tuple[str, bool]:
+def _function(function: Function, budget: Budget) -> str:
     name, description, parameters = (function.get(field) for field in ("name", "description", "parameters"))
     lines = list(comment(description)) if isinstance(description, str) and description else []
     parameters = parameters if isinstance(parameters, Mapping) else {}
-    types = TypeScript(parameters)
-    argument = f"_: {types.object(parameters)}" if parameters.get("properties") else ""
+    has_some = bool(parameters.get("properties"))
+    argument = f"_: {TypeScript(parameters, budget).object(parameters)}" if has_some else ""
     lines.append(f"type {name} = ({argument}) => any;")
-    return "\n".join(lines), types.is_cut
+    return "\n".join(lines)
 
 
 def format_rendering(response_format: Mapping[str, Any]) -> Rendering:

@@ -2,11 +2,11 @@ from typing import Any
 
 import pytest
 
-from gateway.tokens.schema import MAX_DEPTH, TypeScript
+from gateway.tokens.schema import MAX_DEPTH, Budget, TypeScript
 
 
 def typescript(schema: dict[str, Any]) -> str:
-    return TypeScript(schema).object(schema)
+    return TypeScript(schema, Budget()).object(schema)
 
 
 def properties(**schemas: Any) -> dict[str, Any]:
@@ -72,15 +72,15 @@ def test_a_reference_to_nowhere_is_any() -> None:
 
 def test_a_schema_that_contains_itself_ends() -> None:
     schema: dict[str, Any] = properties(child={"$ref": "#"})
-    types = TypeScript(schema)
-    assert types.object(schema).count("child") == MAX_DEPTH + 1
-    assert types.is_cut
+    budget = Budget()
+    assert TypeScript(schema, budget).object(schema).count("child") == MAX_DEPTH + 1
+    assert budget.is_overdrawn
 
 
 def test_references_that_double_are_cut() -> None:
     pair = [{"$ref": f"#/$defs/{level + 1}"} for level in range(40)]
     defs = {str(level): {"anyOf": [pair[level], pair[level]]} for level in range(40)}
     schema = {**properties(a={"$ref": "#/$defs/0"}), "$defs": defs}
-    types = TypeScript(schema)
-    assert len(types.object(schema)) < 1_000_000
-    assert types.is_cut
+    budget = Budget(1000)
+    assert len(TypeScript(schema, budget).object(schema)) < 10_000
+    assert budget.is_overdrawn
