@@ -10,9 +10,11 @@ import asyncio
 import ctypes
 import functools
 import gzip
+import importlib
 import re
 import threading
 from binascii import a2b_base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 
@@ -105,10 +107,35 @@ class Encoder:
         return self._decode(self._encode(text))
 
 
-class Encodings:
-    """The encodings of this process, each built once: 0.3 s for o200k_base, 0.15 s for cl100k_base."""
+FAST_CHARS = 2_048
+"""toktok's one call costs 48 us whatever its text; from here on it is the quicker of the two."""
 
-    def __init__(self) -> None:
+
+class FastEncoder(Encoder):
+    """The same counts from toktok where text is long: 0.2 ms instead of 1 ms for 16,000 characters."""
+
+    def __init__(self, name: str, encoding: tiktoken.Encoding) -> None:
+        super().__init__(name, encoding)
+        self._count_batch: Callable[..., list[int]] = importlib.import_module("toktok").batch_count
+        self._count_batch([""], name, threads=1)  # loads its vocabulary: 0.5 s with the GIL held, 65 MB
+
+    def count(self, text: str) -> int:
+        if len(text) < FAST_CHARS:
+            return super().count(text)
+        try:
+            return self._count_batch([text], self.name, threads=1)[0]
+        except UnicodeEncodeError:  # a lone surrogate
+            return super().count(text)
+
+
+class Encodings:
+    """The encodings of this process, each built once: 0.3 s for o200k_base, 0.15 s for cl100k_base.
+
+    `is_fast` takes the `[fast]` extra: worth its half second and 65 MB an encoding where prompts are long.
+    """
+
+    def __init__(self, *, is_fast: bool = False) -> None:
+        self._encoder = FastEncoder if is_fast else Encoder
         self._built: dict[str, Encoder] = {}
         self._lock = threading.Lock()
 
@@ -125,11 +152,11 @@ class Encodings:
         """As `load`, in this thread: for tools without an event loop."""
         with self._lock:
             if name not in self._built:
-                self._built[name] = _build(name)
+                self._built[name] = self._encoder(name, _build(name))
             return self._built[name]
 
 
-def _build(name: str) -> Encoder:
+def _build(name: str) -> tiktoken.Encoding:
     shape = SHAPES[name]
     ranks = read_ranks(name)
     encoding = tiktoken.Encoding(
@@ -137,7 +164,7 @@ def _build(name: str) -> Encoder:
     )
     ranks.clear()  # the Rust core has its own copy; the Encoding would keep this one, 25 MB, for good
     _return_memory()
-    return Encoder(name, encoding)
+    return encoding
 
 
 def read_ranks(name: str) -> dict[bytes, int]:
