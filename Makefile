@@ -11,10 +11,10 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint lock clean run-env dev-env
+.PHONY: help demo serve test test-clients lint lock clean run-env dev-env
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: run-env ## simulated upstream, gateway and real prompts; prints what was spent and saved (ARGS=--once: then ends)
 	@$(RUN)/bin/gateway demo $(ARGS)
@@ -24,6 +24,10 @@ serve: run-env ## run the gateway (ARGS="-c FILE --port N")
 
 test: lint ## ruff, mypy and pytest (ARGS="-k NAME" for some of it)
 	$(DEV)/bin/python -m pytest $(ARGS)
+
+test-clients: dev-env ## other people's clients with and without the gateway (CLIENTS="node openai-1": only these)
+	@$(DEV)/bin/python .ci/install_clients.py $(CLIENTS)
+	$(DEV)/bin/python -m pytest -m clients tests/clients $(ARGS)
 
 lint: dev-env ## ruff and mypy
 	$(DEV)/bin/ruff check
@@ -35,14 +39,20 @@ lock: dev-env ## write the locks anew after a change of dependencies (UPGRADE=1:
 	$(COMPILE) pyproject.toml --all-extras --group dev -c requirements.lock -o requirements-dev.lock
 	$(COMPILE) --group build -c requirements-dev.lock -o .ci/build.lock
 	$(COMPILE) --group installer -o .ci/installer.lock
-	@! grep -n '://' requirements.lock requirements-dev.lock .ci/*.lock || { echo 'A lock names a host.'; exit 1; }
+	for set in tests/clients/*/requirements.in; do $(COMPILE) $$set -o $${set%.in}.lock || exit 1; done
+	$(DEV)/bin/python .ci/install_clients.py node
+	PATH="$(CURDIR)/.venv-clients/node/bin:$$PATH" npm --prefix tests/clients/node \
+		$(if $(UPGRADE),update --save,install) --package-lock-only --ignore-scripts --no-audit --no-fund
+	@! grep -n '://' requirements.lock requirements-dev.lock .ci/*.lock tests/clients/*/*.lock || \
+		{ echo 'A lock names a host.'; exit 1; }
+	@! grep -n '"resolved"' tests/clients/node/package-lock.json || { echo 'package-lock.json names a host.'; exit 1; }
 
 # Pins stay as they are unless UPGRADE says otherwise; one file serves every platform and Python version.
 COMPILE = $(DEV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
 clean: ## remove environments, caches and builds; never var/, where the data is
-	rm -rf $(RUN) $(DEV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build *.egg-info
+	rm -rf $(RUN) $(DEV) .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 run-env:

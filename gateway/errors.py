@@ -41,12 +41,17 @@ class BadRequest(GatewayError):
 
 
 class PromptTooLong(BadRequest):
-    """`prompt_tokens` were counted where the route allows `max_prompt`."""
+    """`prompt_tokens` were counted where the route allows `max_prompt`.
+
+    Client libraries know a prompt that is too long by OpenAI's words for it (LiteLLM and LangChain, of the
+    Responses API: "Input tokens exceed the configured limit of …"), so the message begins with these.
+    """
 
     def __init__(self, prompt_tokens: int, max_prompt: int, *, route: str) -> None:
         super().__init__(
-            f"This prompt has {prompt_tokens} tokens; route '{route}' allows {max_prompt}. "
-            f"Shorten it by at least {prompt_tokens - max_prompt} tokens.",
+            f"Input tokens exceed the configured limit of {max_prompt} tokens of route '{route}'. "
+            f"Your messages resulted in {prompt_tokens} tokens: shorten them by at least "
+            f"{prompt_tokens - max_prompt}.",
             param="messages",
         )
         self.prompt_tokens = prompt_tokens
@@ -66,11 +71,15 @@ class PriceUnknown(BadRequest):
 
 
 class InvalidKey(GatewayError):
-    """No key or one we do not know. One message for all causes: it must not help a guesser."""
+    """No key or one we do not know. One message for all causes: it must not help a guesser.
+
+    LiteLLM knows a wrong key by OpenAI's words "Incorrect API key provided" alone.
+    """
 
     def __init__(self) -> None:
         super().__init__(
-            "Missing or incorrect API key. Send the key your gateway operator gave you as 'Authorization: Bearer KEY'."
+            "Incorrect API key provided, or none. Send the key that your gateway's operator gave you as "
+            "'Authorization: Bearer KEY'."
         )
 
 
@@ -103,6 +112,9 @@ class BodyTooLarge(GatewayError):
 
 class BodyTimeout(GatewayError):
     """The request body did not arrive within `server.body_timeout_s`."""
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__(f"The request body did not arrive within {timeout_s:g} s.")
 
 
 class CacheMissRequired(GatewayError):

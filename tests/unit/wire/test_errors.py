@@ -13,7 +13,8 @@ def test_an_error_is_openais_object_and_says_whether_to_retry() -> None:
     assert headers == [("Content-Type", "application/json"), ("x-should-retry", "false")]
     assert orjson.loads(body) == {
         "error": {
-            "message": "This prompt has 7000 tokens; route 'support' allows 6000. Shorten it by at least 1000 tokens.",
+            "message": "Input tokens exceed the configured limit of 6000 tokens of route 'support'. "
+            "Your messages resulted in 7000 tokens: shorten them by at least 1000.",
             "type": "invalid_request_error",
             "param": "messages",
             "code": "context_length_exceeded",

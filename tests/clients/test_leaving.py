@@ -1,0 +1,52 @@
+"""A client that leaves, in its own way, ends the upstream call with it."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+
+from tests.clients.driven import Client, Driver, Drivers, Task
+from tests.clients.matrix import CHAT, CLIENTS
+from tests.clients.places import place_before
+from tests.support.upstream import ScriptedUpstream, Stall, Stream, chat_chunks
+
+pytestmark = [pytest.mark.clients, pytest.mark.asyncio(loop_scope="session")]
+
+WITHIN_S = 0.1
+AFTER = 3
+"""Chunks that the client has read when it leaves; some read on while they do."""
+PATIENCE_S = 0.5
+"""Of a client that waits for an answer, until it leaves."""
+
+LEAVING = [(client, call) for client in CLIENTS for call in sorted(client.calls) if call.startswith("leave")]
+
+
+@pytest.mark.parametrize(
+    ("client", "call"), [pytest.param(client, call, id=f"{client.name}-{call}") for client, call in LEAVING]
+)
+async def test_the_upstream_call_ends_with_its_client(client: Client, call: str, drivers: Drivers) -> None:
+    """Within 100 ms, beyond what the client itself takes to leave."""
+    driver = await drivers.of(client)
+    is_stream = "stream" in call
+    task = Task(call, "", "", CHAT, {}, after=AFTER, timeout_s=15 if is_stream else PATIENCE_S)
+    read, direct_s = await _leave(driver, task, through_gateway=False)
+    read_through, through_s = await _leave(driver, task, through_gateway=True)
+    assert min(read, read_through) >= (AFTER if is_stream else 0)
+    assert through_s - max(0.0, direct_s) < WITHIN_S
+
+
+async def _leave(driver: Driver, task: Task, *, through_gateway: bool) -> tuple[int, float]:
+    """How much the client had read when it left, and how many seconds later the upstream saw its caller leave."""
+    chunks = chat_chunks("One", " two", " three", " four", " five", " six")[:-1]
+    step = Stream.of(*chunks, asyncio.Event(), done=False) if "stream" in task.call else Stall()
+    async with ScriptedUpstream(step) as upstream, place_before(upstream, through_gateway=through_gateway) as place:
+        playing = asyncio.create_task(driver.play(replace(task, base_url=place.base_url, key=place.key)))
+        (seen,) = await upstream.seen(1)
+        async with asyncio.timeout(15):
+            await seen.gone.wait()
+        gone_at = time.time()
+        played = await playing
+        assert played.raised is None, played
+        (left,) = played.parts
+        return left["read"], gone_at - left["left_at"]
