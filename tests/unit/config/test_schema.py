@@ -42,7 +42,7 @@ def test_keys_of_a_section_and_of_a_mapping_with_fixed_names() -> None:
         (("routes", 0, "cache", "ttl_s"), "a whole number of seconds between 1 and 31,536,000"),
         (("routes", 0, "match", "models"), "a list"),
         (("routes", 0, "match", "models", 0), "text of 1 to 200 characters"),
-        (("routes", 0, "match", "endpoints", 0), "'chat'"),
+        (("routes", 0, "match", "endpoints", 0), "'chat', 'completions', 'embeddings' or 'responses'"),
         (("routes", 0, "router", "threshold"), "a number between 0 and 1"),
         (("upstreams", "a", "stream_usage"), "true or false"),
         (("prices", "a", "input"), "a number between 0 and 1,000,000"),
