@@ -69,6 +69,7 @@ class Server(Section):
     tls: Tls = Tls()
     cors: Cors = Cors()
     max_in_flight: int = Field(2000, ge=1, description="beyond it 503 at once")
+    header_timeout_s: Seconds = Field(10, description="to the end of a request's head; then the connection is cut")
     body_timeout_s: Seconds = 60
     write_timeout_s: Seconds = Field(60, description="a client that reads nothing for this long is cut")
     keep_alive_s: Seconds = 75
@@ -145,9 +146,12 @@ class Tokens(Section):
     """Caps, counted before the call."""
 
     max_prompt: int | None = Field(None, ge=1)
-    over_prompt: Literal["reject"] = "reject"
+    over_prompt: Literal["reject", "drop_oldest"] = Field(
+        "reject", description="drop_oldest: whole turns, never system messages or the last turn"
+    )
     max_completion: int | None = Field(None, ge=1, description="caps what the client asks for")
     default_completion: int | None = Field(None, ge=1, description="set when the client asks for nothing")
+    trim: Literal["none", "trailing", "all"] = Field("none", description="whitespace that would be paid for")
 
 
 class CachePolicy(Section):

@@ -7,9 +7,9 @@ large body ───────────────────────
 
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from gateway.tokens.cut import RUN_CHARS, pieces
 from gateway.tokens.encodings import SHAPES, Encoder, Encodings, encoding_name
@@ -26,6 +26,9 @@ AT_ONCE_CHARS = 4_096
 
 THREADS = 2
 """More would only take the cores away from the event loop. What waits is bounded by the requests in flight."""
+
+
+T = TypeVar("T")
 
 
 class CountedPart(NamedTuple):
@@ -48,26 +51,30 @@ class TokenCounter:
 
     async def estimate(self, request: Request, model: str) -> Estimate:
         """What `request` is worth if `model` answers it: its prompt's tokens, and the most it may generate."""
+        return estimate_of(await self.count(request, model), request)
+
+    async def count(self, request: Request, model: str) -> list[CountedPart]:
+        """The prompt part by part, in the order the model reads it."""
         encoder = await self._encoder(model)
-        counted = None
         if len(request.body) <= SMALL_BODY_BYTES:
             counted = self._count(encoder, prompt_parts(request, model), AT_ONCE_CHARS)
-        if counted is None:
-            loop = asyncio.get_running_loop()
-            counted = await loop.run_in_executor(self._threads, self._count_all, encoder, request, model)
-        tokens = sum([part.tokens for part in counted])
-        return Estimate(tokens, weakest([part.kind for part in counted]), completion_tokens(request))
+            if counted is not None:
+                return counted
+        return await self.in_thread(self._count_all, encoder, request, model)
+
+    async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        """`function(*arguments)` in one of the few threads that may take their time over a large prompt."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
     async def count_text(self, text: str, model: str) -> int:
         """Tokens of `text` alone, such as a completion whose usage was never reported."""
         encoder = await self._encoder(model)
         if len(text) <= AT_ONCE_CHARS:
             return self._count_text(encoder, text)[0]
-        loop = asyncio.get_running_loop()
-        return (await loop.run_in_executor(self._threads, self._count_text, encoder, text))[0]
+        return (await self.in_thread(self._count_text, encoder, text))[0]
 
     def parts(self, request: Request, model: str) -> list[CountedPart]:
-        """The prompt part by part, counted here and now however long it takes: for tools."""
+        """As `count`, here and now however long it takes: for tools without an event loop."""
         return self._count_all(self._encodings.load_here(encoding_name(model)), request, model)
 
     async def _encoder(self, model: str) -> Encoder:
@@ -141,6 +148,12 @@ class TokenCounter:
             count = encoder.count(piece)
             memo.put(piece, count)
         return count
+
+
+def estimate_of(counted: list[CountedPart], request: Request) -> Estimate:
+    """The parts of `request`'s prompt, summed up, with the completion it reserves."""
+    tokens = sum([part.tokens for part in counted])
+    return Estimate(tokens, weakest([part.kind for part in counted]), completion_tokens(request))
 
 
 def completion_tokens(request: Request) -> int | None:

@@ -40,6 +40,19 @@ def members(body: bytes) -> list[Member]:
     return found
 
 
+def elements(body: bytes, start: int) -> list[tuple[int, int]]:
+    """Where each element of the array at byte `start` begins and ends. `body` must be valid JSON."""
+    found = []
+    at = _skip_space(body, start + 1)
+    while body[at : at + 1] != b"]":
+        end = _value_end(body, at)
+        found.append((at, end))
+        at = _skip_space(body, end)
+        if body[at : at + 1] == b",":
+            at = _skip_space(body, at + 1)
+    return found
+
+
 def splice(body: bytes, fields: Mapping[str, Any], edits: Mapping[str, Any]) -> bytes:
     """`body` with each field of `edits` set to its new value; a field that was absent is appended.
 

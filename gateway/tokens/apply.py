@@ -1,0 +1,105 @@
+"""What a route's `tokens:` section does to a request: trims, counts, shortens or refuses it, caps its completion."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from gateway.config.model import Tokens
+from gateway.tokens.count import SMALL_BODY_BYTES, CountedPart, TokenCounter, estimate_of
+from gateway.tokens.policy import cap_completion, enforce_prompt
+from gateway.tokens.rewrite import LISTS, messages_of, rewritten
+from gateway.tokens.turns import oldest
+from gateway.tokens.whitespace import trimmed
+from gateway.values import Estimate, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A request within its route's policy."""
+
+    request: Request
+    estimate: Estimate
+    dropped_messages: int = 0
+    """Left out by `over_prompt: drop_oldest`."""
+    dropped_tokens: int = 0
+    trimmed_tokens: int = 0
+    """Saved by `trim`."""
+
+
+async def apply(request: Request, policy: Tokens, counter: TokenCounter, *, route: str, model: str) -> Applied:
+    """`request` as `policy` allows it, counted for `model`; PromptTooLong where it cannot be made to fit."""
+    request = cap_completion(request, policy)
+    counted = await counter.count(request, model)
+    trimmed_tokens = 0
+    if policy.trim != "none":
+        shorter = await _off_loop(counter, request, _without_whitespace, policy.trim)
+        if shorter is not request:
+            before, request = counted, shorter
+            counted = await counter.count(request, model)
+            trimmed_tokens = max(0, _total(before) - _total(counted))
+    applied = Applied(request, estimate_of(counted, request), trimmed_tokens=trimmed_tokens)
+    if policy.over_prompt == "drop_oldest" and policy.max_prompt is not None:
+        applied = await _within(applied, counted, policy.max_prompt, counter, model)
+    enforce_prompt(applied.request, applied.estimate, policy, route=route)
+    return applied
+
+
+async def _within(
+    applied: Applied, counted: list[CountedPart], most: int, counter: TokenCounter, model: str
+) -> Applied:
+    """`applied` with as many of its oldest turns dropped as it takes; unchanged where that is no way out."""
+    request, excess = applied.request, applied.estimate.prompt_tokens - most
+    dropped = oldest(messages_of(request), _by_message(request, counted), excess) if excess > 0 else None
+    if not dropped:
+        return applied
+    shorter = await _off_loop(counter, request, _without, dropped)
+    estimate = await counter.estimate(shorter, model)
+    saved = applied.estimate.prompt_tokens - estimate.prompt_tokens
+    return replace(applied, request=shorter, estimate=estimate, dropped_messages=len(dropped), dropped_tokens=saved)
+
+
+async def _off_loop(
+    counter: TokenCounter, request: Request, function: Callable[[Request, Any], Request], argument: Any
+) -> Request:
+    """Looking through a body and rewriting it takes time by the byte."""
+    if len(request.body) <= SMALL_BODY_BYTES:
+        return function(request, argument)
+    return await counter.in_thread(function, request, argument)
+
+
+def _without(request: Request, dropped: list[int]) -> Request:
+    return rewritten(request, dropped=dropped)
+
+
+def _without_whitespace(request: Request, how: Literal["trailing", "all"]) -> Request:
+    changed: dict[int, Mapping[str, Any]] = {}
+    for index, message in enumerate(messages_of(request)):
+        content = message.get("content")
+        shorter = trimmed(content, how) if isinstance(content, str) and _is_writable(content) else content
+        if shorter != content:
+            changed[index] = {"content": shorter}
+    return rewritten(request, changed=changed) if changed else request
+
+
+def _is_writable(text: str) -> bool:
+    """Whether it can be written as UTF-8: not with half a surrogate pair in it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _by_message(request: Request, counted: list[CountedPart]) -> dict[int, int]:
+    """Tokens of each message: parts are labelled `messages[3]` or `input[3]`."""
+    prefix = f"{LISTS[request.endpoint]}["
+    tokens: dict[int, int] = {}
+    for part in counted:
+        if part.label.startswith(prefix):
+            index = int(part.label[len(prefix) : -1])
+            tokens[index] = tokens.get(index, 0) + part.tokens
+    return tokens
+
+
+def _total(counted: list[CountedPart]) -> int:
+    return sum(part.tokens for part in counted)
