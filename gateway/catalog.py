@@ -13,6 +13,7 @@ from gateway.routing.match import RouteTable
 from gateway.upstream.call import Upstreams
 from gateway.values import Caller
 from gateway.wire import headers as wire_headers
+from gateway.wire.endpoints import ENDPOINTS
 
 _TIMEOUT_S = 10.0
 _MAX_BYTES = 8 << 20
@@ -57,11 +58,15 @@ class Catalog:
         raise ModelNotFound(model_id)
 
     def _may_name(self, model: str, caller: Caller) -> bool:
-        try:
-            route = self.routes.match(model, "chat", caller)
-        except ModelNotFound:
-            return False
-        return route.upstream is not None
+        """Whether `model` leads `caller` to an upstream under its own name, on any endpoint."""
+        for endpoint in ENDPOINTS:
+            try:
+                route = self.routes.match(model, endpoint.name, caller)
+            except ModelNotFound:
+                continue
+            if route.upstream is not None:
+                return True
+        return False
 
     async def _listed(self, upstream: str, caller: Caller, headers: Headers) -> list[dict[str, Any]]:
         """What `upstream` lists; UpstreamUnavailable for anything that is not a list of models."""

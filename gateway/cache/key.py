@@ -7,7 +7,6 @@ cannot change an answer. Names hold hashes only: neither prompts nor callers can
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -16,13 +15,14 @@ from typing import Any, Literal
 import orjson
 
 from gateway.values import Caller, Decision, Request
+from gateway.wire.repeats import quotes
 
 _SCHEME = 1
 """Part of every key; to be raised when what goes into keys changes."""
-_WITHOUT_EFFECT = frozenset(
-    {"stream", "stream_options", "user", "metadata", "safety_identifier", "prompt_cache_key"},
-)
-"""Request fields that change who is billed or how the answer travels, never the answer."""
+_FORM = frozenset({"stream", "stream_options"})
+"""Request fields that change how the answer travels, never the answer."""
+_BOOKKEEPING = frozenset({"user", "metadata", "safety_identifier", "prompt_cache_key"})
+"""Request fields that change who is billed. The Responses API repeats them in its answer, which is then one's own."""
 _TOOLS_OF_THE_CLIENT = frozenset({"function", "custom"})
 """Tool types the client runs itself. All others run at the provider (web_search, file_search, code_interpreter,
 image_generation, mcp, computer_use_preview, …), which reads or changes the world there."""
@@ -50,6 +50,8 @@ def bypass_reason(request: Request) -> str | None:
     for name in ("previous_response_id", "conversation", "background"):
         if fields.get(name):
             return name
+    if request.endpoint == "responses" and fields.get("prompt"):
+        return "stored_prompt"
     if fields.get("web_search_options") is not None or _has_hosted_tool(fields.get("tools")):
         return "hosted_tool"
     if "audio" in _list(fields.get("modalities")):  # its answer has an id that expires upstream
@@ -82,7 +84,7 @@ def cache_key(request: Request, decision: Decision, *, scope: str) -> CacheKey:
     if content is not None:
         head = orjson.dumps(circumstances)
     else:
-        head = json.dumps([*circumstances, "as sent", _effective(request.edits)]).encode()
+        head = json.dumps([*circumstances, "as sent", _effective(request)]).encode()
         content = request.body
     digest = sha256(head + b"\n")  # JSON on one line: no content can pass for a part of it
     digest.update(content)
@@ -101,32 +103,36 @@ def _canonical(request: Request) -> bytes | None:
     the identity then, so that such requests share an answer only if they are byte for byte equal.
     """
     kept = dict(request.fields)
-    dropped = {name: kept.pop(name) for name in _WITHOUT_EFFECT & kept.keys()}
+    dropped = {name: kept.pop(name) for name in _without_effect(request) & kept.keys()}
     try:
         text = orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
         if _is_lossy(request.body, text, orjson.dumps(dropped)):
             return None
         if request.edits:
-            text = orjson.dumps(kept | _effective(request.edits), option=orjson.OPT_SORT_KEYS)
+            text = orjson.dumps(kept | _effective(request), option=orjson.OPT_SORT_KEYS)
     except TypeError:  # half a surrogate pair, an integer beyond 64 bits, nesting deeper than orjson writes
         return None
     return text
 
 
-def _effective(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name not in _WITHOUT_EFFECT}
+def _effective(request: Request) -> dict[str, Any]:
+    """Its edits but for those without effect on the answer."""
+    idle = _without_effect(request)
+    return {name: value for name, value in request.edits.items() if name not in idle}
+
+
+def _without_effect(request: Request) -> frozenset[str]:
+    return _FORM if request.endpoint == "responses" else _FORM | _BOOKKEEPING
 
 
 def _is_lossy(body: bytes, kept: bytes, dropped: bytes) -> bool:
     """Whether `kept` and `dropped`, written from the parsed `body`, may together say less than `body` does.
 
     A member that stands twice is parsed as its last value, though an upstream may take the first:
-    whoever could make the two disagree could store an answer under another's question. Every
-    string has as many quotes in `body` as in its text, where none is spelled `\\u0022`, so a dropped
-    member shows as a surplus of quotes. And integers beyond 64 bits are parsed as doubles.
+    whoever could make the two disagree could store an answer under another's question. And integers
+    beyond 64 bits are parsed as doubles.
     """
-    quotes = body.count(b'"') + (body.count(rb"\u0022") if b"\\" in body else 0)
-    if quotes != kept.count(b'"') + dropped.count(b'"'):
+    if quotes(body) != kept.count(b'"') + dropped.count(b'"'):
         return True
     # single bytes are found many times faster than pairs
     return b"+" in kept and b"e+" in kept and _MANY_DIGITS.search(body) is not None

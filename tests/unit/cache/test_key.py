@@ -238,3 +238,17 @@ def test_other_requests_may_be_cached(more: dict[str, Any]) -> None:
 def test_the_responses_api_stores_unless_told_not_to() -> None:
     assert bypass_reason(sent(BODY, endpoint="responses")) == "stores_upstream"
     assert bypass_reason(sent({**BODY, "store": False}, endpoint="responses")) is None
+
+
+def test_a_stored_prompt_of_the_responses_api_may_change_at_any_time() -> None:
+    stored = {**BODY, "store": False, "prompt": {"id": "pmpt_1"}}
+    assert bypass_reason(sent(stored, endpoint="responses")) == "stored_prompt"
+    assert bypass_reason(sent({**BODY, "prompt": "Once"}, endpoint="completions")) is None
+
+
+def test_what_the_responses_api_repeats_in_its_answer_is_never_served_to_another() -> None:
+    one, other = ({**BODY, "metadata": {"ticket": number}, "user": "u"} for number in ("7", "8"))
+    assert name(sent(one)) == name(sent(other))
+    assert name(sent(one, endpoint="responses")) != name(sent(other, endpoint="responses"))
+    streamed = {**one, "stream": True}
+    assert name(sent(one, endpoint="responses")) == name(sent(streamed, endpoint="responses"))
