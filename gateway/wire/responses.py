@@ -1,0 +1,132 @@
+"""`POST /v1/responses`: its request and its answer; the stream is `responses_stream.py`.
+
+Most of a request is optional: the input may be a string, items, or what a stored prompt or an earlier
+response holds. What only refers to state at the provider passes untouched, and the cache keeps out of it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from gateway.errors import GatewayError
+from gateway.values import EndpointName, Request, Usage
+from gateway.wire import responses_stream
+from gateway.wire.body import optional_bool, optional_int, required_text, wrong_type
+from gateway.wire.content import check_content, strings, text_of
+from gateway.wire.endpoint import Endpoint, Json, missing_cap
+from gateway.wire.usage import responses_usage
+
+_FINISHED = ("completed", "incomplete")
+"""`incomplete` is for this API what `length` and `content_filter` are among chat's finish reasons."""
+
+_NOT_GENERATED = frozenset(
+    {"id", "type", "role", "status", "phase", "call_id", "encrypted_content", "annotations", "logprobs"}
+)
+"""Keys of an output item that hold no text of the model's."""
+
+
+class Responses(Endpoint):
+    name: ClassVar[EndpointName] = "responses"
+    path: ClassVar[str] = "/responses"
+    completion_fields: ClassVar[tuple[str, ...]] = ("max_output_tokens",)
+    read_fields: ClassVar[tuple[str, ...]] = (
+        "model",
+        "input",
+        "instructions",
+        "tools",
+        "tool_choice",
+        "text",
+        "context_management",
+        "prompt",
+        "previous_response_id",
+        "conversation",
+        "background",
+        "store",
+        "stream",
+        *completion_fields,
+    )
+    telling: ClassVar[re.Pattern[bytes]] = re.compile(
+        rb'"type"\s*:\s*"(?:error|response\.(?:completed|incomplete|failed))"|"error"\s*:\s*[{"]'
+    )
+    ends_with_done: ClassVar[bool] = False
+
+    def _parse(self, body: bytes, fields: Mapping[str, Any]) -> Request:
+        model = required_text(fields, "model")
+        _check_input(fields.get("input"))
+        for name in ("instructions", "previous_response_id"):
+            if not isinstance(fields.get(name), str | None):
+                raise wrong_type(name, "a string", fields[name])
+        for name in ("store", "background"):
+            optional_bool(fields, name)
+        cap = optional_int(fields, "max_output_tokens", least=1)
+        return Request(
+            endpoint=self.name,
+            body=body,
+            fields=fields,
+            model=model,
+            is_stream=optional_bool(fields, "stream"),
+            completion_caps={} if cap is None else {"max_output_tokens": cap},
+            completion_cap=cap,
+        )
+
+    def query(self, request: Request) -> str:
+        given = request.fields.get("input")
+        if given is None or isinstance(given, str):
+            return given or ""
+        for item in reversed(given):
+            if item.get("role") == "user":
+                return text_of(item.get("content"))
+        return ""
+
+    def outgoing_edits(self, request: Request, *, completion_field: str, stream_usage: bool) -> dict[str, Any]:
+        return missing_cap(request, "max_output_tokens")
+
+    def usage(self, answer: Json) -> Usage | None:
+        return responses_usage(_response(answer).get("usage"))
+
+    def is_finished(self, answer: Json) -> bool:
+        return answer.get("status") in _FINISHED
+
+    def generated_text(self, answers: Iterable[Json]) -> str:
+        return "".join(text for answer in answers for text in _generated(answer))
+
+    def is_last(self, event: Json) -> bool:
+        return event.get("type") in responses_stream.LAST
+
+    def assemble(self, events: Sequence[Json]) -> dict[str, Any] | None:
+        return responses_stream.assemble(events)
+
+    def to_stream(self, answer: Mapping[str, Any], *, include_usage: bool) -> list[bytes]:
+        return responses_stream.encode_stream(answer)
+
+    def error_event(self, error: GatewayError, *, after: bytes) -> bytes:
+        return responses_stream.error_event(error, after)
+
+
+def _check_input(given: object) -> None:
+    if given is None or isinstance(given, str):
+        return
+    if not isinstance(given, list):
+        raise wrong_type("input", "a string or an array", given)
+    for index, item in enumerate(given):
+        name = f"input[{index}]"
+        if not isinstance(item, dict):
+            raise wrong_type(name, "an object", item)
+        for key in ("type", "role"):
+            if not isinstance(item.get(key), str | None):
+                raise wrong_type(f"{name}.{key}", "a string", item[key])
+        check_content(f"{name}.content", item.get("content"))
+
+
+def _response(answer: Json) -> Json:
+    """The response object: the answer itself, or what an event carries."""
+    response = answer.get("response", answer)
+    return response if isinstance(response, dict) else {}
+
+
+def _generated(answer: Json) -> Iterator[str]:
+    """Texts and calls, of whole answers or in the deltas of a stream; sound comes in none of them."""
+    kind, delta = answer.get("type"), answer.get("delta")
+    if isinstance(kind, str) and isinstance(delta, str) and not kind.startswith("response.audio."):
+        yield delta
+    yield from strings([answer.get("output")], without=_NOT_GENERATED)
