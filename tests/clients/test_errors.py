@@ -20,14 +20,14 @@ each_client = pytest.mark.parametrize("client", [pytest.param(client, id=client.
 HELLO = Scenario("hello", "chat", CHAT)
 TOO_LONG = {
     "error": {
-        "message": "This model's maximum context length is 128000 tokens. However, your messages resulted in 140000 "
-        "tokens. Please reduce the length of the messages.",
+        "message": "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 300000 tokens. "
+        "Please reduce the length of the messages.",
         "type": "invalid_request_error",
         "param": "messages",
         "code": "context_length_exceeded",
     }
 }
-"""As OpenAI words it."""
+"""As OpenAI words it for its current models."""
 RATE_LIMITED = {"error": {"message": "Slow down.", "type": "requests", "param": None, "code": "rate_limit_exceeded"}}
 
 
