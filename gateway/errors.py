@@ -47,12 +47,12 @@ class PromptTooLong(BadRequest):
     Responses API: "Input tokens exceed the configured limit of …"), so the message begins with these.
     """
 
-    def __init__(self, prompt_tokens: int, max_prompt: int, *, route: str) -> None:
+    def __init__(self, prompt_tokens: int, max_prompt: int, *, route: str, param: str) -> None:
         super().__init__(
             f"Input tokens exceed the configured limit of {max_prompt} tokens of route '{route}'. "
             f"Your messages resulted in {prompt_tokens} tokens: shorten them by at least "
             f"{prompt_tokens - max_prompt}.",
-            param="messages",
+            param=param,
         )
         self.prompt_tokens = prompt_tokens
         self.max_prompt = max_prompt

@@ -8,10 +8,14 @@ from gateway.errors import PromptTooLong
 from gateway.values import Estimate, Request
 
 
+_PROMPT_FIELDS = {"chat": "messages", "completions": "prompt"}
+
+
 def enforce_prompt(request: Request, estimate: Estimate, policy: Tokens, *, route: str) -> None:
     """Raise PromptTooLong where the prompt has more tokens than `route` allows."""
     if policy.max_prompt is not None and estimate.prompt_tokens > policy.max_prompt:
-        raise PromptTooLong(estimate.prompt_tokens, policy.max_prompt, route=route)
+        field = _PROMPT_FIELDS.get(request.endpoint, "input")
+        raise PromptTooLong(estimate.prompt_tokens, policy.max_prompt, route=route, param=field)
 
 
 def cap_completion(request: Request, policy: Tokens) -> Request:

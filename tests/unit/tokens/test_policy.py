@@ -24,6 +24,16 @@ def test_a_prompt_over_the_limit_names_both_numbers_and_the_route() -> None:
     assert "'support'" in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "field"),
+    [("chat", "messages"), ("completions", "prompt"), ("embeddings", "input"), ("responses", "input")],
+)
+def test_the_field_that_is_too_long_is_named(endpoint: str, field: str) -> None:
+    with pytest.raises(PromptTooLong) as caught:
+        enforce_prompt(request(endpoint), Estimate(101, "exact"), Tokens(max_prompt=100), route="support")
+    assert caught.value.param == field
+
+
 def test_without_a_limit_every_prompt_passes() -> None:
     enforce_prompt(request(), Estimate(10**9, "exact"), Tokens(), route="support")
 

@@ -8,7 +8,7 @@ from gateway.wire.errors import SHAPES, to_event, to_openai
 
 
 def test_an_error_is_openais_object_and_says_whether_to_retry() -> None:
-    status, headers, body = to_openai(errors.PromptTooLong(7000, 6000, route="support"))
+    status, headers, body = to_openai(errors.PromptTooLong(7000, 6000, route="support", param="messages"))
     assert status == 400
     assert headers == [("Content-Type", "application/json"), ("x-should-retry", "false")]
     assert orjson.loads(body) == {
