@@ -30,8 +30,9 @@ from gateway.exchange import Client, Incoming
 from gateway.record import Record
 from gateway.routing.match import RouteTable
 from gateway.routing.router import Router
+from gateway.tokens.apply import apply
 from gateway.tokens.count import TokenCounter
-from gateway.tokens.policy import cap_completion, enforce_prompt
+from gateway.tokens.policy import enforce_prompt
 from gateway.upstream.call import Answer, EventStream, Outgoing, Upstreams
 from gateway.upstream.collect import Collector, read_answer
 from gateway.upstream.relay import relay
@@ -105,8 +106,9 @@ class Pipeline:
         record.is_stream = request.is_stream
         route = self.routes.match(request.model, request.endpoint, caller, named=headers.get("x-gateway-route"))
         record.route = route.name
-        request = cap_completion(request, route.tokens)
-        record.estimate = await self.counter.estimate(request, self.router.counting_model(route, request.model))
+        counting_model = self.router.counting_model(route, request.model)
+        applied = await apply(request, route.tokens, self.counter, model=counting_model)
+        request, record.estimate = applied.request, applied.estimate
         enforce_prompt(request, record.estimate, route.tokens, route=route.name)
         query = turn.endpoint.query(request) if route.tier == "auto" else ""
         forced = headers.get("x-gateway-tier")

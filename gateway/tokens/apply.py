@@ -1,4 +1,4 @@
-"""What a route's `tokens:` section does to a request: trims, counts, shortens or refuses it, caps its completion."""
+"""What a route's `tokens:` section makes of a request: trimmed, counted, shortened, its completion capped."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from gateway.config.model import Tokens
 from gateway.tokens.count import SMALL_BODY_BYTES, CountedPart, TokenCounter, estimate_of
-from gateway.tokens.policy import cap_completion, enforce_prompt
+from gateway.tokens.policy import cap_completion
 from gateway.tokens.rewrite import LISTS, messages_of, rewritten
 from gateway.tokens.turns import oldest
 from gateway.tokens.whitespace import trimmed
@@ -26,8 +26,8 @@ class Applied:
     """Saved by `trim`."""
 
 
-async def apply(request: Request, policy: Tokens, counter: TokenCounter, *, route: str, model: str) -> Applied:
-    """`request` as `policy` allows it, counted for `model`; PromptTooLong where it cannot be made to fit."""
+async def apply(request: Request, policy: Tokens, counter: TokenCounter, *, model: str) -> Applied:
+    """`request` brought as near to `policy` as can be, counted for `model`; `enforce_prompt` says whether it fits."""
     request = cap_completion(request, policy)
     counted = await counter.count(request, model)
     trimmed_tokens = 0
@@ -40,7 +40,6 @@ async def apply(request: Request, policy: Tokens, counter: TokenCounter, *, rout
     applied = Applied(request, estimate_of(counted, request), trimmed_tokens=trimmed_tokens)
     if policy.over_prompt == "drop_oldest" and policy.max_prompt is not None:
         applied = await _within(applied, counted, policy.max_prompt, counter, model)
-    enforce_prompt(applied.request, applied.estimate, policy, route=route)
     return applied
 
 

@@ -10,6 +10,7 @@ from gateway.config.model import Tokens
 from gateway.errors import PromptTooLong
 from gateway.tokens.apply import apply
 from gateway.tokens.count import TokenCounter
+from gateway.tokens.policy import enforce_prompt
 from gateway.values import Request
 from tests.support.tokens import encodings
 
@@ -38,7 +39,7 @@ CONVERSATION = (
 
 async def test_without_a_policy_nothing_changes(counter: TokenCounter) -> None:
     request = chat(*CONVERSATION)
-    applied = await apply(request, Tokens(), counter, route="r", model="gpt-4o")
+    applied = await apply(request, Tokens(), counter, model="gpt-4o")
     assert applied.request.body == request.body
     assert applied.estimate == await counter.estimate(request, "gpt-4o")
     assert (applied.dropped_messages, applied.trimmed_tokens) == (0, 0)
@@ -47,23 +48,24 @@ async def test_without_a_policy_nothing_changes(counter: TokenCounter) -> None:
 async def test_the_oldest_turns_go_until_the_prompt_fits(counter: TokenCounter) -> None:
     whole = (await counter.estimate(chat(*CONVERSATION), "gpt-4o")).prompt_tokens
     policy = Tokens(max_prompt=whole - 10, over_prompt="drop_oldest")
-    applied = await apply(chat(*CONVERSATION), policy, counter, route="r", model="gpt-4o")
+    applied = await apply(chat(*CONVERSATION), policy, counter, model="gpt-4o")
     assert applied.request.body == chat(CONVERSATION[0], *CONVERSATION[3:]).body.replace(b"}, {", b"},{")
     assert applied.dropped_messages == 2
     assert applied.estimate.prompt_tokens + applied.dropped_tokens == whole
     assert applied.estimate.prompt_tokens <= whole - 10
 
 
-async def test_what_cannot_be_made_to_fit_is_refused(counter: TokenCounter) -> None:
+async def test_what_cannot_be_made_to_fit_is_left_to_be_refused(counter: TokenCounter) -> None:
+    policy = Tokens(max_prompt=10, over_prompt="drop_oldest")
+    applied = await apply(chat(*CONVERSATION), policy, counter, model="gpt-4o")
+    assert applied.dropped_messages == 0
     with pytest.raises(PromptTooLong):
-        await apply(
-            chat(*CONVERSATION), Tokens(max_prompt=10, over_prompt="drop_oldest"), counter, route="r", model="gpt-4o"
-        )
+        enforce_prompt(applied.request, applied.estimate, policy, route="r")
 
 
 async def test_trimmed_whitespace_is_booked(counter: TokenCounter) -> None:
     request = chat(("user", "one   \ntwo \n\n\n   "), ("user", "\ud800 kept as it is  \n"), ("user", "three"))
-    applied = await apply(request, Tokens(trim="trailing"), counter, route="r", model="gpt-4o")
+    applied = await apply(request, Tokens(trim="trailing"), counter, model="gpt-4o")
     contents = [message["content"] for message in applied.request.fields["messages"]]
     assert contents == ["one\ntwo", "\ud800 kept as it is  \n", "three"]
     assert json.loads(applied.request.body) == applied.request.fields
@@ -74,7 +76,7 @@ async def test_trimmed_whitespace_is_booked(counter: TokenCounter) -> None:
 async def test_large_prompts_are_shortened_alike(counter: TokenCounter) -> None:
     request = chat(*[("user", "Tell me more about it.  \n")] * 5000, ("user", "Now."))
     policy = Tokens(max_prompt=1000, over_prompt="drop_oldest", trim="all", max_completion=5)
-    applied = await apply(request, policy, counter, route="r", model="gpt-4o")
+    applied = await apply(request, policy, counter, model="gpt-4o")
     assert 990 < applied.estimate.prompt_tokens <= 1000
     assert applied.estimate.completion_tokens == 5
     assert applied.request.fields["messages"][-1]["content"] == "Now."
