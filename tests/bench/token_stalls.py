@@ -3,7 +3,6 @@
 A task notes how late each of its 1 ms sleeps wakes, as every other request would be. The floor is the same
 with nothing to count. `cpu` is the process's CPU per prompt as a multiple of honest prose of as many bytes.
 """
-# ruff: noqa: T201
 
 import asyncio
 import base64
