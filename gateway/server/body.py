@@ -22,7 +22,7 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float) -
                     raise BodyTooLarge(max_bytes)
                 parts.append(chunk)
     except TimeoutError:
-        raise BodyTimeout(f"The request body did not arrive within {timeout_s:g} s.") from None
+        raise BodyTimeout(timeout_s) from None
     body = parts[0] if len(parts) == 1 else b"".join(parts)
     encoding = request.headers.get("content-encoding")
     return body if encoding is None else decode(body, encoding, max_bytes=max_bytes)

@@ -11,11 +11,17 @@ class InFlight:
         self.count = 0
         self.is_draining = False
 
-    def __enter__(self) -> None:
-        """Raises Overloaded when `limit` requests are there already."""
+    def enter(self) -> None:
+        """Raises Overloaded when `limit` requests are there already; else `leave` has to follow, once."""
         if self.count >= self._limit:
             raise Overloaded
         self.count += 1
 
-    def __exit__(self, *exc_info: object) -> None:
+    def leave(self) -> None:
         self.count -= 1
+
+    def __enter__(self) -> None:
+        self.enter()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.leave()

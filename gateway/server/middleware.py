@@ -21,14 +21,14 @@ async def errors_to_openai(request: web.Request, handler: Handler) -> web.Stream
     try:
         return await handler(request)
     except GatewayError as error:
-        return _response(request, error)
+        return error_response(request, error)
     except web.HTTPNotFound:
-        return _response(request, NotFound(f"Nothing is served under {request.method} {request.path[:200]}."))
+        return error_response(request, NotFound(f"Nothing is served under {request.method} {request.path[:200]}."))
     except web.HTTPException as error:
-        return _response(request, BadRequest(f"{error.status} {error.reason}"), status=error.status)
+        return error_response(request, BadRequest(f"{error.status} {error.reason}"), status=error.status)
     except Exception:
         log.exception("%s %s failed inside the gateway", request.method, request.path[:200])
-        return _response(request, GatewayError("The gateway failed; its operator's log has the cause."))
+        return error_response(request, GatewayError("The gateway failed; its operator's log has the cause."))
 
 
 @web.middleware
@@ -39,7 +39,8 @@ async def limit_in_flight(request: web.Request, handler: Handler) -> web.StreamR
         return await handler(request)
 
 
-def _response(request: web.Request, error: GatewayError, *, status: int | None = None) -> web.Response:
+def error_response(request: web.BaseRequest, error: GatewayError, *, status: int | None = None) -> web.Response:
+    """`error` as OpenAI's object; `status` where it is not the one that belongs to it."""
     own_status, headers, body = to_openai(error)
     pairs = [SERVER_HEADER, *headers, ("x-request-id", request_id(request.headers))]
     return web.Response(status=status or own_status, headers=CIMultiDict(pairs), body=body)

@@ -12,6 +12,7 @@ from gateway.server.middleware import errors_to_openai, limit_in_flight
 from gateway.server.models import list_models, retrieve_model
 from gateway.server.passthrough import pass_through
 from gateway.server.probes import healthz, metrics, readyz
+from gateway.server.strict import refuse_ambiguous
 from gateway.wire.endpoints import ENDPOINTS
 
 _HANDED_ON = 1 << 40
@@ -48,7 +49,7 @@ def admin_app(gateway: Gateway, in_flight: InFlight) -> web.Application:
 
 
 def _app(gateway: Gateway, in_flight: InFlight, *middlewares: Middleware) -> web.Application:
-    app = web.Application(middlewares=[errors_to_openai, *middlewares], client_max_size=_HANDED_ON)
+    app = web.Application(middlewares=[errors_to_openai, refuse_ambiguous, *middlewares], client_max_size=_HANDED_ON)
     app[GATEWAY] = gateway
     app[IN_FLIGHT] = in_flight
     return app

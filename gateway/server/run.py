@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
@@ -14,11 +15,15 @@ from gateway.app import running_gateway
 from gateway.config.load import Loaded
 from gateway.config.model import Server, Tls
 from gateway.errors import ConfigError
+from gateway.server.lane import Lane
 from gateway.server.load import InFlight
 from gateway.server.routes import admin_app, traffic_app
+from gateway.server.strict import StrictHandler
 from gateway.tokens.encodings import Encodings
 
 log = logging.getLogger(__name__)
+
+MakeProtocol = Callable[[], asyncio.Protocol]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +35,29 @@ class Serving:
 
 
 @asynccontextmanager
-async def running(loaded: Loaded, *, log_fd: int = 2, encodings: Encodings | None = None) -> AsyncIterator[Serving]:
+async def running(
+    loaded: Loaded, *, log_fd: int = 2, encodings: Encodings | None = None, has_lane: bool = True
+) -> AsyncIterator[Serving]:
     """The gateway of `loaded`, serving until the block is left; then requests in flight get `drain_s` to finish.
 
-    `log_fd` and `encodings` as for `running_gateway`.
+    `log_fd` and `encodings` as for `running_gateway`. Without the fast lane aiohttp serves everything: same
+    answers, more work; that is for tests.
     """
     server = loaded.config.server
     in_flight = InFlight(server.max_in_flight)
     async with running_gateway(loaded, log_fd=log_fd, encodings=encodings) as gateway:
         gateway.metrics.gauge("gateway_in_flight_requests", lambda: {(): in_flight.count})
-        admin = _runner(admin_app(gateway, in_flight), server, drain_s=1)
-        traffic = _runner(traffic_app(gateway, in_flight), server, drain_s=server.drain_s)
-        try:
-            admin_url = await _listen(admin, server.admin.host, server.admin.port, None)
-            url = await _listen(traffic, server.host, server.port, _tls(server.tls))
-            yield Serving(url, admin_url)
-        finally:
-            in_flight.is_draining = True  # readiness turns red while the last requests are served
-            await traffic.cleanup()
-            await admin.cleanup()
+        admin, traffic = admin_app(gateway, in_flight), traffic_app(gateway, in_flight)
+        tls = _tls(server.tls)
+        make_lane = partial(Lane, gateway, in_flight) if has_lane else None
+        async with (
+            _serving(admin, server, server.admin.host, server.admin.port, drain_s=1) as admin_url,
+            _serving(traffic, server, server.host, server.port, server.drain_s, tls, make_lane) as url,
+        ):
+            try:
+                yield Serving(url, admin_url)
+            finally:
+                in_flight.is_draining = True  # readiness turns red while the last requests are served
 
 
 async def serve(loaded: Loaded, announce: Callable[[Serving], None], *, encodings: Encodings | None = None) -> None:
@@ -63,26 +72,55 @@ async def serve(loaded: Loaded, announce: Callable[[Serving], None], *, encoding
         log.info("stopping: requests in flight have %g s to finish", loaded.config.server.drain_s)
 
 
-def _runner(app: web.Application, server: Server, *, drain_s: float) -> web.AppRunner:
-    return web.AppRunner(
+@asynccontextmanager
+async def _serving(
+    app: web.Application,
+    server: Server,
+    host: str,
+    port: int,
+    drain_s: float,
+    tls: ssl.SSLContext | None = None,
+    make_lane: Callable[[MakeProtocol], Lane] | None = None,
+) -> AsyncIterator[str]:
+    """`app` behind a listening socket, with a fast lane in front of it if `make_lane` makes one; where it is."""
+    runner = web.AppRunner(
         app,
         handler_cancellation=True,  # a client that leaves ends the upstream call
-        auto_decompress=False,  # bodies that are passed through stay as they are
         access_log=None,
-        keepalive_timeout=server.keep_alive_s,
         shutdown_timeout=drain_s,
     )
-
-
-async def _listen(runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None) -> str:
     await runner.setup()
-    site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=1024)
+    assert runner.server is not None
+    by_aiohttp = partial(
+        StrictHandler,
+        runner.server,
+        head_timeout_s=server.header_timeout_s,
+        keepalive_timeout=server.keep_alive_s,
+        auto_decompress=False,  # bodies that are passed through stay as they are
+        access_log=None,
+    )
+    lane = make_lane(by_aiohttp) if make_lane else None
     try:
-        await site.start()
+        listener = await _listen(lane or by_aiohttp, host, port, tls, handshake_s=server.header_timeout_s)
+        try:
+            address = listener.sockets[0].getsockname()
+            yield f"{'https' if tls else 'http'}://{_shown(address[0])}:{address[1]}"
+        finally:
+            listener.close()
+    finally:
+        ends = [runner.cleanup(), lane.drain(drain_s)] if lane else [runner.cleanup()]
+        await asyncio.gather(*ends)
+
+
+async def _listen(
+    make: MakeProtocol, host: str, port: int, tls: ssl.SSLContext | None, *, handshake_s: float
+) -> asyncio.Server:
+    try:
+        return await asyncio.get_running_loop().create_server(
+            make, host, port, ssl=tls, backlog=1024, ssl_handshake_timeout=handshake_s if tls else None
+        )
     except OSError as error:
         raise ConfigError([f"cannot listen on {host}:{port}: {error.strerror or error}"]) from None
-    address = runner.addresses[0]
-    return f"{'https' if tls else 'http'}://{_shown(address[0])}:{address[1]}"
 
 
 def _shown(host: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from yarl import URL
 from gateway.config.load import parse
 from gateway.server.run import running
 from gateway.tokens.encodings import Encodings
+
+LANES = ("fast", "aiohttp")
+"""What can serve inference. Every integration test that starts a gateway runs with each (see its conftest)."""
+LANE_VARIABLE = "GATEWAY_TEST_LANE"
 
 HELLO = [{"role": "user", "content": "hello"}]
 CHAT = "/v1/chat/completions"
@@ -103,7 +108,8 @@ async def gateway(config: str | Mapping[str, Any], **env: str) -> AsyncIterator[
     """The gateway with `config` (YAML, or a document) on free ports; `${NAME}` in it comes from `env`."""
     document = config if isinstance(config, str) else json.dumps(config)
     loaded = parse(document, source="test.yaml", env=env, folder=Path())
-    async with running(loaded, encodings=_encodings()) as serving, aiohttp.ClientSession() as http:
+    has_lane = os.environ.get(LANE_VARIABLE, LANES[0]) == "fast"
+    async with running(loaded, encodings=_encodings(), has_lane=has_lane) as serving, aiohttp.ClientSession() as http:
         yield RunningGateway(serving.url, serving.admin_url, http)
 
 
