@@ -34,6 +34,9 @@ lint: dev-env ## ruff and mypy
 	$(DEV)/bin/ruff format --check
 	$(DEV)/bin/mypy
 
+bench: dev-env ## CPU per request beside nginx, about five minutes (ARGS=--quick; docs/performance.md; wants nginx and wrk)
+	@$(DEV)/bin/python -m tests.bench.compare $(ARGS)
+
 lock: dev-env ## write the locks anew after a change of dependencies (UPGRADE=1: the newest versions)
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) pyproject.toml --all-extras --group dev -c requirements.lock -o requirements-dev.lock
