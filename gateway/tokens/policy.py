@@ -7,7 +7,6 @@ from gateway.config.model import Tokens
 from gateway.errors import PromptTooLong
 from gateway.values import Estimate, Request
 
-
 _PROMPT_FIELDS = {"chat": "messages", "completions": "prompt"}
 
 
