@@ -74,8 +74,10 @@ storage: memory
         ),
         "gateway.yaml:18: routes[0].tier: expected 'auto', 'cheap' or 'expensive', got 'cheep' (did you mean 'cheap'?)",
         "gateway.yaml:19: routes[0].ttl_s: expected a known key, got 'ttl_s' (did you mean 'cache.ttl_s'?)",
-        "gateway.yaml:20: routes[0].tokens.over_prompt: expected 'reject' or 'drop_oldest', got 'rejct'"
-        " (did you mean 'reject'?)",
+        (
+            "gateway.yaml:20: routes[0].tokens.over_prompt: expected 'reject' or 'drop_oldest', got 'rejct'"
+            " (did you mean 'reject'?)"
+        ),
         "gateway.yaml:21: routes[0].match.models: expected at least 1 entry, got 0",
         "gateway.yaml:22: routes[1]: expected either tier or upstream, got a mapping with 'name'",
         "gateway.yaml:23: routes[2]: expected a mapping, got text",
