@@ -78,6 +78,13 @@ class RedisServer:
         with redis.Redis.from_url(self.url) as client:
             client.flushall()
 
+    def content(self) -> bytes:
+        """Every name and value, as the server would write them to disk."""
+        with redis.Redis.from_url(self.url) as client:
+            return b"".join(
+                name + (client.get(name) or b"") for name in client.scan_iter() if client.type(name) == b"string"
+            )
+
     def close(self) -> None:
         atexit.unregister(self.close)
         if self._child:
