@@ -1,6 +1,6 @@
 """The prompt of a chat completion.
 
-message   3 + role + texts (+ ":name")                      the cookbook; the name fitted on 9 rows
+message   3 + role + texts (+ ":name")                      the cookbook; the name fitted on 5 rows
 tools     appended to the first system message, which is made up where there is none; on reasoning
           models a message of its own
 reply     3; on reasoning models 2
@@ -23,7 +23,7 @@ FORMAT_WITH_TOOLS = 1
 """A response format beside its text. Fitted on 2 rows each (those with tools are Responses rows)."""
 
 GPT5_TOOLS = 81
-"""What GPT-5 is told about channels once there are tools. Fitted on 8 rows."""
+"""What GPT-5 is told about channels once there are tools. Fitted on 10 rows, exact on 10."""
 
 CHOSEN_TOOL = 6
 """`tool_choice` naming a function, beside that name, before GPT-5. Fitted on 1 row; other choices cost nothing."""

@@ -31,6 +31,11 @@ THREADS = 2
 T = TypeVar("T")
 
 
+SWITCH_INTERVAL_S = 0.001
+"""How long a thread may hold the GIL while the event loop waits for it; Python's own 0.005 s is felt. It holds for
+the whole process, from the first time that a thread is needed."""
+
+
 class CountedPart(NamedTuple):
     label: str
     tokens: int
@@ -44,7 +49,9 @@ class TokenCounter:
         self._encodings = encodings
         self._memos: dict[str, Memo[int]] = {name: Memo() for name in SHAPES}
         self._rendered: Memo[tuple[int, CountKind]] = Memo()
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="tokens")
+        self._threads = ThreadPoolExecutor(
+            THREADS, "tokens", initializer=sys.setswitchinterval, initargs=(SWITCH_INTERVAL_S,)
+        )
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

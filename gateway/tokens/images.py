@@ -60,7 +60,7 @@ _ORIGINAL_BUDGET = 10_000
 
 
 CHAT_EXTRA = 1
-"""A counted-in-patches image costs one token more in a chat completion than in a response (6 rows, 6 exact)."""
+"""An image counted in patches costs one token more in a chat completion than in a response (4 rows, 4 exact)."""
 
 
 def image_tokens(model: str, size: tuple[int, int] | None, detail: Any, *, is_chat: bool) -> tuple[int, CountKind]:

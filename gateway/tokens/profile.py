@@ -45,7 +45,7 @@ _PROFILES = (
     (_O_SERIES, Profile("fitted", reply=REPLY - 1, is_reasoning=True)),
     (_CHAT, Profile()),
 )
-"""The first that matches. The reasoning models' reply: fitted on 20 plain rows, exact on 20."""
+"""The first that matches. The reasoning models' reply: fitted on 14 plain rows, exact on 14."""
 
 _FOREIGN = Profile("bound")
 """Another vendor's model: the count is a guess in the nearest encoding."""

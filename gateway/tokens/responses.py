@@ -17,10 +17,10 @@ from gateway.tokens.tools import NAMESPACE, format_rendering, functions_renderin
 ROLE = 1
 
 TOOLS = -2
-"""The message of the tools on models before GPT-5, which has no role. Fitted on 7 rows, exact on 6."""
+"""The message of the tools on models before GPT-5, which has no role. Fitted on 16 rows, exact on 15."""
 
 TOOLS_GPT5 = MESSAGE + ROLE - 1
-"""On GPT-5 and later. Fitted on 9 rows, exact on 9."""
+"""On GPT-5 and later. Fitted on 13 rows, within 3 on all."""
 
 REQUIRED = 9
 """`tool_choice: required` on models before GPT-5. Fitted on 2 rows, within 1 on both."""

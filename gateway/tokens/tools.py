@@ -17,7 +17,7 @@ HEADER = "# Tools\n\n## functions\n\nnamespace functions {\n\n"
 FOOTER = "\n\n} // namespace functions"
 
 NAMESPACE = -1
-"""The header's exact wording is not known; it has one token less than ours. Fitted on 30 rows."""
+"""The header's exact wording is not known; it has one token less than ours. Fitted on 38 rows, exact on 36."""
 
 Function = Mapping[str, Any]
 
@@ -34,7 +34,7 @@ def _functions(functions: Sequence[Function]) -> tuple[tuple[str, ...], CountKin
 
 
 def _functions_apart(functions: Sequence[Function]) -> tuple[tuple[str, ...], CountKind]:
-    """As GPT-5 has it, where that token is two. Fitted on 4 rows whose first function has no description."""
+    """As GPT-5 has it, where that token is two. Fitted on 7 rows whose first function has no description."""
     body, kind = _body(functions)
     return (HEADER, body + FOOTER), kind
 
