@@ -18,8 +18,16 @@ _OPENAI = frozenset(
         "responses",
         "responses_stream",
         "responses_structured",
-        "model",
+        "upload",
+        "files",
+        "download",
+        "delete",
+        "transcribe",
+        "speak",
+        "moderate",
+        "draw",
         "leave_stream",
+        "leave_responses_stream",
         "leave_waiting",
     }
 )

@@ -14,7 +14,7 @@ from tests.clients.driven import Client, Drivers
 from tests.clients.matrix import CHAT, CLIENTS, PAIRS, Scenario
 from tests.clients.places import Places
 
-pytestmark = [pytest.mark.clients, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="session")]
 
 ADDED = re.compile(r"x-gateway-.*|x-request-id|x-upstream-request-id|server-timing|cache-status|age")
 OF_THE_CONNECTION = frozenset({"date", "server", "content-length", "transfer-encoding", "connection", "keep-alive"})

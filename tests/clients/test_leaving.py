@@ -9,9 +9,9 @@ import pytest
 from tests.clients.driven import Client, Driver, Drivers, Task
 from tests.clients.matrix import CHAT, CLIENTS
 from tests.clients.places import place_before
-from tests.support.upstream import ScriptedUpstream, Stall, Stream, chat_chunks
+from tests.support.upstream import ScriptedUpstream, Stall, Step, Stream, chat_chunks, event
 
-pytestmark = [pytest.mark.clients, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="session")]
 
 WITHIN_S = 0.1
 AFTER = 3
@@ -38,9 +38,10 @@ async def test_the_upstream_call_ends_with_its_client(client: Client, call: str,
 
 async def _leave(driver: Driver, task: Task, *, through_gateway: bool) -> tuple[int, float]:
     """How much the client had read when it left, and how many seconds later the upstream saw its caller leave."""
-    chunks = chat_chunks("One", " two", " three", " four", " five", " six")[:-1]
-    step = Stream.of(*chunks, asyncio.Event(), done=False) if "stream" in task.call else Stall()
-    async with ScriptedUpstream(step) as upstream, place_before(upstream, through_gateway=through_gateway) as place:
+    async with (
+        ScriptedUpstream(_script(task.call)) as upstream,
+        place_before(upstream, through_gateway=through_gateway) as place,
+    ):
         playing = asyncio.create_task(driver.play(replace(task, base_url=place.base_url, key=place.key)))
         (seen,) = await upstream.seen(1)
         async with asyncio.timeout(15):
@@ -50,3 +51,19 @@ async def _leave(driver: Driver, task: Task, *, through_gateway: bool) -> tuple[
         assert played.raised is None, played
         (left,) = played.parts
         return left["read"], gone_at - left["left_at"]
+
+
+def _script(call: str) -> Step:
+    """Six words and then silence, or silence from the start."""
+    if "stream" not in call:
+        return Stall()
+    words = ("One", " two", " three", " four", " five", " six")
+    if "responses" in call:
+        return Stream([*(_delta(number, word) for number, word in enumerate(words)), asyncio.Event()])
+    return Stream.of(*chat_chunks(*words)[:-1], asyncio.Event(), done=False)
+
+
+def _delta(number: int, word: str) -> bytes:
+    kind = "response.output_text.delta"
+    place = {"item_id": "msg_1", "output_index": 0, "content_index": 0, "sequence_number": number, "logprobs": []}
+    return b"event: %s\n%s" % (kind.encode(), event({"type": kind, "delta": word, **place}))

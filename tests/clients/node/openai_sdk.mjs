@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 
-import OpenAI from 'openai';
+import OpenAI, { toFile } from 'openai';
 import { zodResponseFormat, zodTextFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
 
@@ -19,6 +19,8 @@ const client = (task) =>
     maxRetries: task.max_retries,
     timeout: task.timeout_s * 1000,
   });
+
+const bytes = (task) => Buffer.from(task.arguments.content);
 
 const streamed = (task) => ({ ...task.arguments, stream: true });
 
@@ -59,18 +61,37 @@ export const calls = {
     return (await client(task).responses.parse({ ...task.arguments, text })).output_parsed;
   },
 
-  model: (task) => client(task).models.retrieve(task.arguments.model),
+  upload: async (task) =>
+    client(task).files.create({ file: await toFile(bytes(task), 'rows.jsonl'), purpose: 'batch' }),
 
-  async leave_stream(task) {
-    const stream = await client(task).chat.completions.create(streamed(task));
-    let read = 0;
-    let left_at;
-    for await (const _ of stream) {
-      left_at = Date.now() / 1000;
-      if (++read === task.after) break; // the SDK then aborts the request
-    }
-    return { read, left_at };
+  files: (task) => client(task).files.list(task.arguments),
+
+  async download(task) {
+    const answer = await client(task).files.content(task.arguments.file_id);
+    return [...new Uint8Array(await answer.arrayBuffer())];
   },
+
+  delete: (task) => client(task).files.delete(task.arguments.file_id),
+
+  transcribe: async (task) =>
+    client(task).audio.transcriptions.create({
+      file: await toFile(bytes(task), 'speech.wav'),
+      model: task.arguments.model,
+    }),
+
+  async speak(task) {
+    const answer = await client(task).audio.speech.create(task.arguments);
+    return [...new Uint8Array(await answer.arrayBuffer())];
+  },
+
+  moderate: (task) => client(task).moderations.create(task.arguments),
+
+  draw: (task) => client(task).images.generate(task.arguments),
+
+  leave_stream: async (task) => left(await client(task).chat.completions.create(streamed(task)), task.after),
+
+  leave_responses_stream: async (task) =>
+    left(await client(task).responses.create({ model: task.arguments.model, input: 'Hi', stream: true }), task.after),
 
   async leave_waiting(task) {
     const signal = AbortSignal.timeout(task.timeout_s * 1000);
@@ -82,3 +103,14 @@ export const calls = {
     return { read: 0, left_at: Date.now() / 1000 };
   },
 };
+
+/** Read so much of a stream and break off: the SDK then aborts the request. */
+async function left(stream, after) {
+  let read = 0;
+  let left_at;
+  for await (const _ of stream) {
+    left_at = Date.now() / 1000;
+    if (++read === after) break;
+  }
+  return { read, left_at };
+}

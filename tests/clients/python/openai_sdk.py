@@ -112,8 +112,41 @@ def responses_structured(task: Task) -> Any:
     return _client(task).responses.parse(**task.arguments, text_format=City).output_parsed
 
 
-def model(task: Task) -> Any:
-    return _client(task).models.retrieve(**task.arguments)
+# ------------------------------------------------------------------ what is passed through
+
+
+def upload(task: Task) -> Any:
+    return _client(task).files.create(file=("rows.jsonl", bytes(task.arguments["content"])), purpose="batch")
+
+
+def files(task: Task) -> Iterator[Any]:
+    yield from _client(task).files.list(**task.arguments)
+
+
+def download(task: Task) -> list[int]:
+    return list(_client(task).files.content(**task.arguments).content)
+
+
+def delete(task: Task) -> Any:
+    return _client(task).files.delete(**task.arguments)
+
+
+def transcribe(task: Task) -> Any:
+    file = ("speech.wav", bytes(task.arguments["content"]))
+    return _client(task).audio.transcriptions.create(file=file, model=task.arguments["model"])
+
+
+def speak(task: Task) -> list[int]:
+    with _client(task).audio.speech.with_streaming_response.create(**task.arguments) as answer:
+        return [byte for block in answer.iter_bytes() for byte in block]
+
+
+def moderate(task: Task) -> Any:
+    return _client(task).moderations.create(**task.arguments)
+
+
+def draw(task: Task) -> Any:
+    return _client(task).images.generate(**task.arguments)
 
 
 # ------------------------------------------------------------------ leaving early
@@ -128,6 +161,13 @@ def leave_stream(task: Task) -> dict[str, Any]:
 
 def _read(stream: Iterator[Any], most: int) -> int:
     return sum(1 for _ in zip(range(most), stream, strict=False))
+
+
+def leave_responses_stream(task: Task) -> dict[str, Any]:
+    with _client(task).responses.create(model=task.arguments["model"], input="Hi", stream=True) as stream:
+        read = _read(stream, task.after)
+        left_at = time.time()
+    return {"read": read, "left_at": left_at}
 
 
 async def leave_stream_async(task: Task) -> dict[str, Any]:
