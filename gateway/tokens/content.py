@@ -4,7 +4,7 @@ Text is counted; an image by its size (`images.py`); for sound and files there i
 they are bounded by what their bytes can hold.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from gateway.tokens.image_size import data_url_size
@@ -91,8 +91,3 @@ def _inner(part: Mapping[str, Any], field: str) -> Mapping[str, Any]:
 
 def _bytes(base64: Any) -> int:
     return len(base64) * 3 // 4 if isinstance(base64, str) else 0
-
-
-def texts_of(value: Any) -> Sequence[str]:
-    """Only the texts of `value`."""
-    return content_of(value, "", is_chat=True).texts

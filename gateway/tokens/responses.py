@@ -108,7 +108,7 @@ def _items(items: Sequence[Mapping[str, Any]], model: str, profile: Profile) -> 
         if kind != "function_call_output":
             yield from history.rest()
         if kind == "function_call":
-            calls = _run_of_calls(items[index:])
+            calls = list(_calls_from(items, index))
             yield from history.calls(label, calls)
             index += len(calls)
             continue
@@ -132,14 +132,12 @@ def _message(label: str, item: Mapping[str, Any], model: str, profile: Profile) 
     return Part(label, tuple(texts), profile.message_of(role) + fixed, weakest((kind, profile.kind)))
 
 
-def _run_of_calls(items: Sequence[Mapping[str, Any]]) -> list[Call]:
-    """Calls that follow one another were made in parallel."""
-    calls = []
-    for item in items:
-        if item.get("type") != "function_call":
-            break
-        calls.append(call_of(item, item.get("call_id"), is_stored=isinstance(item.get("id"), str)))
-    return calls
+def _calls_from(items: Sequence[Mapping[str, Any]], index: int) -> Iterator[Call]:
+    """The calls from `index` on: those that follow one another were made in parallel."""
+    while index < len(items) and items[index].get("type") == "function_call":
+        item = items[index]
+        yield call_of(item, item.get("call_id"), is_stored=isinstance(item.get("id"), str))
+        index += 1
 
 
 def _reasoning(item: Mapping[str, Any]) -> int:
