@@ -109,6 +109,8 @@ class Pipeline:
         counting_model = self.router.counting_model(route, request.model)
         applied = await apply(request, route.tokens, self.counter, model=counting_model)
         request, record.estimate = applied.request, applied.estimate
+        record.dropped_messages, record.dropped_tokens = applied.dropped_messages, applied.dropped_tokens
+        record.trimmed_tokens = applied.trimmed_tokens
         enforce_prompt(request, record.estimate, route.tokens, route=route.name)
         query = turn.endpoint.query(request) if route.tier == "auto" else ""
         forced = headers.get("x-gateway-tier")

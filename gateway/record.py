@@ -34,6 +34,12 @@ class Record:
     """None until a route has matched."""
     is_stream: bool = False
     estimate: Estimate | None = None
+    """Of the prompt as it is sent on: trimmed, shortened, counted for the decided target."""
+    dropped_messages: int = 0
+    """Left out by the route's `over_prompt: drop_oldest`."""
+    dropped_tokens: int = 0
+    trimmed_tokens: int = 0
+    """Saved by the route's `trim`."""
     decision: Decision | None = None
     target: Target | None = None
     """The one that answered, now or when the cache entry was made."""
@@ -50,11 +56,13 @@ class Record:
     is_success: bool = False
     """A complete answer reached the client."""
     usage: Usage | None = None
+    is_usage_reported: bool = False
+    """`usage` is what the upstream said, not what we counted."""
     cost: Cost | None = None
     """None when nothing was spent: hits and refusals. A call without a known price has `price_unknown`."""
     price_unknown: bool = False
     saved_nanousd: dict[str, int] = field(default_factory=dict)
-    """Reason (`cache`, `tier`) → nano-dollars not spent."""
+    """Reason (`cache`, `tier`, `trim`) → nano-dollars not spent."""
     first_byte_s: float | None = None
     """From the start to the first byte of the answer leaving for the client."""
     upstream_s: float = 0.0

@@ -82,9 +82,14 @@ class Metrics:
         self.saved = Counter(
             "gateway_saved_usd_total",
             "Dollars not spent. reason: cache (what the stored answer had cost), tier (against the expensive tier's"
-            " first target for the same tokens).",
+            " first target for the same tokens), trim (what was trimmed and dropped from prompts, at the input price).",
             ("route", "reason"),
             parts=NANO,
+        )
+        self.dropped_messages = Counter(
+            "gateway_dropped_messages_total",
+            "Messages left out of prompts that were longer than their route allows (over_prompt: drop_oldest).",
+            ("route",),
         )
         self.prompt_tokens = Histogram(
             "gateway_prompt_tokens",
@@ -100,7 +105,7 @@ class Metrics:
         )
         self.token_count_error = Histogram(
             "gateway_token_count_error_ratio",
-            "Prompt tokens as counted over prompt tokens as the upstream reported them; 1 is exact. Priced calls with"
+            "Prompt tokens as counted over prompt tokens as the upstream reported them; 1 is exact. Calls with"
             " reported usage only, upper bounds left out.",
             ("model",),
             bounds=RATIOS,
@@ -188,6 +193,8 @@ class Metrics:
             self.rejected.inc((route, record.rejected))
         if estimate := record.estimate:
             self.prompt_tokens.observe(by_route, estimate.prompt_tokens)
+        if record.dropped_messages:
+            self.dropped_messages.inc(by_route, record.dropped_messages)
         if record.cache:
             self.cache.inc((route, record.cache))
         if decision := record.decision:
@@ -201,12 +208,11 @@ class Metrics:
         """What came back from the upstream; a cache hit has nothing of it."""
         if record.is_stream and record.first_byte_s is not None and (record.status < 400 or record.status == 499):
             self.time_to_first_token.observe((route, model), record.first_byte_s)
-        usage, estimate, cost = record.usage, record.estimate, record.cost
+        usage, estimate = record.usage, record.estimate
         if usage is None:
             return
         self.completion_tokens.observe((route,), usage.output)
-        is_reported = cost is not None and cost.source != "estimated"
-        if is_reported and estimate and estimate.kind != "bound" and usage.input:
+        if record.is_usage_reported and estimate and estimate.kind != "bound" and usage.input:
             self.token_count_error.observe((model,), estimate.prompt_tokens / usage.input)
 
     def _observe_spending(self, record: Record, route: str, tier: str, model: str) -> None:

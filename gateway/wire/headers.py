@@ -116,6 +116,8 @@ def from_record(record: Record) -> Pairs:
         pairs.append(("x-gateway-model", _one_line(str(record.target))))
     if record.estimate is not None:
         pairs.append(("x-gateway-prompt-tokens", str(record.estimate.prompt_tokens)))
+    if record.dropped_messages:
+        pairs.append(("x-gateway-dropped-messages", str(record.dropped_messages)))
     if not record.is_stream and record.usage is not None and not record.price_unknown:
         pairs.append(("x-gateway-cost-usd", usd(record.cost.nanousd if record.cost else 0)))
     total_ms, upstream_ms = (record.first_byte_s or 0.0) * 1000, record.upstream_s * 1000

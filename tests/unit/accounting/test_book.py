@@ -1,3 +1,5 @@
+from typing import Literal
+
 from gateway.accounting.book import book
 from gateway.accounting.prices import PriceTable
 from gateway.config.model import Price
@@ -10,11 +12,19 @@ USAGE = Usage(input=1_000, output=200)
 
 
 def booked(
-    target: Target | None, tier: str = "cheap", *, compare_with: Target | None = DEAR, usage: Usage = USAGE
+    target: Target | None,
+    tier: str = "cheap",
+    *,
+    compare_with: Target | None = DEAR,
+    usage: Usage = USAGE,
+    source: Literal["computed", "estimated"] = "computed",
+    dropped: int = 0,
+    trimmed: int = 0,
 ) -> Record:
     decision = Decision((CHEAP,), tier, "classifier", compare_with=compare_with)
     record = Record("req-1", "chat", 0.0, 0.0, decision=decision, target=target)
-    book(record, usage, PRICES, source="computed")
+    record.dropped_tokens, record.trimmed_tokens = dropped, trimmed
+    book(record, usage, PRICES, source=source)
     return record
 
 
@@ -38,6 +48,16 @@ def test_a_cheap_tier_that_came_out_dearer_saves_nothing() -> None:
 def test_a_saving_against_an_unknown_price_is_not_guessed() -> None:
     assert booked(CHEAP, compare_with=UNPRICED).saved_nanousd == {}
     assert booked(CHEAP, compare_with=None).saved_nanousd == {}
+
+
+def test_what_was_left_out_of_the_prompt_saves_its_input_price() -> None:
+    assert booked(DEAR, "expensive", dropped=90, trimmed=10).saved_nanousd == {"trim": 100 * 2_500}
+    assert booked(UNPRICED, dropped=90).saved_nanousd == {}
+
+
+def test_reported_usage_is_told_from_our_own_count() -> None:
+    assert booked(UNPRICED).is_usage_reported
+    assert not booked(DEAR, source="estimated").is_usage_reported
 
 
 def test_an_unknown_price_is_flagged_not_booked_as_nothing() -> None:

@@ -29,6 +29,7 @@ def record(**changes: Any) -> Record:
         "status": 200,
         "is_success": True,
         "usage": Usage(input=1000, output=300, cached_input=400, reasoning=100),
+        "is_usage_reported": True,
         "cost": Cost(300_000, "computed"),
         "saved_nanousd": {"tier": 4_700_000},
         "upstream_s": 0.5,
@@ -148,15 +149,24 @@ def test_time_to_first_token_is_of_streamed_answers_only(changes: dict[str, Any]
     "changes",
     [
         {"estimate": Estimate(1000, "bound")},
-        {"cost": Cost(1, "estimated")},
-        {"cost": None, "price_unknown": True},
+        {"is_usage_reported": False},
         {"usage": Usage(input=0, output=0)},
         {"usage": None, "cost": None},
     ],
-    ids=["upper bound", "our own count", "perhaps our own count", "nothing reported", "no usage"],
+    ids=["upper bound", "our own count", "nothing reported", "no usage"],
 )
 def test_the_count_is_compared_with_reports_only(changes: dict[str, Any]) -> None:
     assert some(scraped(record(**changes)), "token_count_error") == {}
+
+
+def test_an_unpriced_call_is_compared_too() -> None:
+    found = scraped(record(cost=None, price_unknown=True))
+    assert found["token_count_error_ratio_count{gpt-4o-mini}"] == 1
+
+
+def test_dropped_messages_are_counted_by_route() -> None:
+    found = scraped(record(dropped_messages=2, dropped_tokens=90), record(dropped_messages=1), record())
+    assert some(found, "dropped") == {"dropped_messages_total{support}": 3}
 
 
 def test_exact_counts_stand_apart_from_near_misses() -> None:

@@ -79,6 +79,12 @@ def test_our_headers_are_read_off_the_record() -> None:
     ]
 
 
+def test_the_client_is_told_how_many_messages_were_dropped() -> None:
+    record = Record("r", "chat", 0.0, 0.0, dropped_messages=3)
+    assert ("x-gateway-dropped-messages", "3") in from_record(record)
+    assert "x-gateway-dropped-messages" not in dict(from_record(Record("r", "chat", 0.0, 0.0)))
+
+
 def test_a_model_name_cannot_write_headers() -> None:
     record = Record("r", "chat", 0.0, 0.0, target=Target("up", "a\r\nSet-Cookie: x"))
     assert ("x-gateway-model", "up/a??Set-Cookie: x") in from_record(record)
