@@ -116,6 +116,7 @@ YARDSTICKS = (
 GATEWAY = """\
 server: {{port: {port}, admin: {{port: {admin_port}}}}}
 store: {store}
+store_timeout_s: 0.5   # the neighbours' bursts are not to make misses of hits
 upstreams: {{up: {{base_url: "http://127.0.0.1:{upstream_port}/v1", api_key: {upstream_key}}}}}
 tiers: {{cheap: [up/gpt-4o-mini], expensive: [up/gpt-4o]}}
 routes:
