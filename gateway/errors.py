@@ -6,7 +6,8 @@ are written for the person who made the request: what was wrong, what was expect
     GatewayError
     ├── BadRequest                 the request itself cannot be served as it stands
     │   ├── PromptTooLong          over the route's prompt cap
-    │   └── PriceUnknown           a price is demanded and none is known
+    │   ├── PriceUnknown           a price is demanded and none is known
+    │   └── CompletionUnbounded    a budget applies, and nothing bounds what the request may use
     ├── InvalidKey                 no key, a wrong key
     ├── NotAllowed                 a known caller asks for what it may not have
     ├── NotFound                   an unknown path, or an id nobody knows
@@ -14,6 +15,10 @@ are written for the person who made the request: what was wrong, what was expect
     ├── BodyTooLarge
     ├── BodyTimeout                the client did not finish sending
     ├── CacheMissRequired          the client wanted a cached answer or none
+    ├── RateLimited                too many requests or tokens a minute, or too many requests at once
+    │   └── DemandTooLarge         more tokens than the limit ever allows
+    ├── BudgetExceeded             what is left of a budget does not cover the request
+    ├── BudgetUnavailable          a budget cannot be checked, since the store is away
     ├── Overloaded                 too much in flight in this process
     ├── UpstreamError
     │   ├── UpstreamUnavailable    could not be reached, or answered with nothing usable
@@ -68,6 +73,17 @@ class PriceUnknown(BadRequest):
             param="model",
         )
         self.model = model
+
+
+class CompletionUnbounded(BadRequest):
+    """Under a budget the worst case must be known, and neither the client nor the route bounds the completion."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A budget applies to this request, and nothing bounds its completion. Set 'max_completion_tokens' "
+            "(chat), 'max_tokens' (completions) or 'max_output_tokens' (responses).",
+            param="max_completion_tokens",
+        )
 
 
 class InvalidKey(GatewayError):
@@ -126,6 +142,50 @@ class CacheMissRequired(GatewayError):
         )
 
 
+class RateLimited(GatewayError):
+    """A limit of `scope` is used up; the same request passes in `retry_after_s` if nobody else comes first."""
+
+    def __init__(self, scope: str, limit: str, *, retry_after_s: float | None) -> None:
+        """`scope` as in `key 'bot'`, `limit` as in `100 requests per minute`."""
+        hint = f" Retry in {retry_after_s:.3g} s." if retry_after_s is not None else ""
+        super().__init__(f"Rate limit reached: {scope} is allowed {limit}.{hint}")
+        self.retry_after_s = retry_after_s
+
+
+class DemandTooLarge(RateLimited):
+    """The request may use more tokens than its limit allows in a whole minute: waiting does not help."""
+
+    def __init__(self, scope: str, tokens: int, tokens_per_minute: int) -> None:
+        super().__init__(scope, f"{tokens_per_minute} tokens per minute", retry_after_s=None)
+        self.message = (
+            f"This request may use {tokens} tokens, prompt and completion together, and {scope} is allowed "
+            f"{tokens_per_minute} per minute. Shorten the prompt or ask for a shorter completion."
+        )
+
+
+class BudgetExceeded(GatewayError):
+    """The worst case of the request is more than is left of a budget of `scope`."""
+
+    def __init__(self, scope: str, per: str, *, wanted: str, left: str, resets: str | None) -> None:
+        """`scope` as in `key 'bot'`; `wanted` and `left` with their unit; `resets` is when the period ends, if ever."""
+        period = "in all" if per == "total" else f"for this {per}"
+        again = f" It resets at {resets}." if resets else ""
+        super().__init__(
+            f"This request may cost up to {wanted}, and the budget of {scope} {period} has {left} left.{again}"
+        )
+        self.scope = scope
+        self.per = per
+
+
+class BudgetUnavailable(GatewayError):
+    """A budget cannot be checked, and is configured to hold rather than to let pass."""
+
+    retry_after_s = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("The gateway cannot check the budget of this request at the moment; retry after a second.")
+
+
 class Overloaded(GatewayError):
     """This process holds as many requests as `server.max_in_flight` allows."""
 
@@ -156,11 +216,12 @@ class UpstreamCut(UpstreamError):
 
 
 class StoreUnavailable(GatewayError):
-    """The shared store did not answer in time, or not at all."""
+    """The shared store did not answer in time, or not at all; `was_sent`: it may have done its work all the same."""
 
-    def __init__(self, op: str) -> None:
+    def __init__(self, op: str, *, was_sent: bool = True) -> None:
         super().__init__(f"The gateway's store did not answer ({op}).")
         self.op = op
+        self.was_sent = was_sent
 
 
 class ConfigError(Exception):

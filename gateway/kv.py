@@ -1,4 +1,4 @@
-"""The one Redis client: bytes under names, within a deadline, or StoreUnavailable.
+"""The one Redis client: bytes under names and scripts, within a deadline, or StoreUnavailable.
 
 Two things make it more than redis-py's:
 
@@ -16,10 +16,12 @@ A failed exchange gives up its connection, so that a late answer is never read a
 """
 
 import asyncio
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
@@ -27,7 +29,7 @@ from urllib.parse import urlsplit
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from gateway.clock import Clock
 from gateway.errors import ConfigError, StoreUnavailable
@@ -50,8 +52,28 @@ _TURNS_OF_GRACE = 10
 """A deadline may pass while the loop is busy elsewhere; the answer is then in the socket, four turns away."""
 
 
+Arg = str | bytes | int
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Lua that the server runs as one step, known to it by its digest."""
+
+    name: str
+    """What `Kv.errors` counts it under."""
+    source: str
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "digest", digest)
+
+
+_NOT_SENT = ConnectionError("the store is away")
+
+
 class _Command(NamedTuple):
-    args: tuple[str | bytes | int, ...]
+    args: tuple[Arg, ...]
     reply: asyncio.Future[object]
     """The server's answer, or the exception that came instead of it."""
 
@@ -129,16 +151,34 @@ class Kv:
     async def delete(self, name: str) -> None:
         await self._ask("delete", "UNLINK", name)
 
-    async def _ask(self, op: str, *args: str | bytes | int) -> object:
-        answer = await self._enqueue(args) if self.is_up else ConnectionError("the store is away")
+    async def run(self, script: Script, key: str, *args: Arg) -> object:
+        """What `script` returns for the one `key` that names its slot; the server is sent the source if it lost it."""
+        answer = await self._send("EVALSHA", script.digest, 1, key, *args)
+        if isinstance(answer, NoScriptError):  # nothing was done yet
+            answer = await self._send("EVAL", script.source, 1, key, *args)
+        return self._checked(script.name, answer)
+
+    async def info(self, section: str) -> dict[str, object]:
+        """What the server says of itself (the command INFO)."""
+        answer = await self._ask("info", "INFO", section)
+        assert isinstance(answer, dict)
+        return answer
+
+    async def _ask(self, op: str, *args: Arg) -> object:
+        return self._checked(op, await self._send(*args))
+
+    async def _send(self, *args: Arg) -> object:
+        return await self._enqueue(args) if self.is_up else _NOT_SENT
+
+    def _checked(self, op: str, answer: object) -> object:
         if isinstance(answer, Exception):
             self.errors[op] += 1
-            raise StoreUnavailable(op) from answer
+            raise StoreUnavailable(op, was_sent=answer is not _NOT_SENT) from answer
         return answer
 
     # ------------------------------------------------------------------ one turn, one pipeline
 
-    def _enqueue(self, args: tuple[str | bytes | int, ...]) -> asyncio.Future[object]:
+    def _enqueue(self, args: tuple[Arg, ...]) -> asyncio.Future[object]:
         loop = asyncio.get_running_loop()
         if not self._waiting:
             self._waiting_since = self._clock.monotonic()

@@ -73,6 +73,17 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How much is left of a rate limit, of several the tightest."""
+
+    limit: int
+    """Requests or tokens a minute."""
+    remaining: int
+    reset_s: float
+    """Seconds until all of it is there again, if nobody takes any meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One model on one upstream, written `openai/gpt-4o-mini`."""
 

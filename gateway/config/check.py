@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from gateway.config.model import Config, Match, Route
+from gateway.config.model import Budget, Config, Match, Route
 from gateway.config.problem import Path, Problem, did_you_mean, quoted
 from gateway.values import Target
 
 
 def cross_check(config: Config) -> list[Problem]:
     """Errors and warnings, in no particular order; paths are those of `config` itself."""
-    rules = (_names, _tiers, _routes, _keys, _secrets, _open_doors, _unreachable_routes, _cleartext)
+    rules = (_names, _tiers, _routes, _keys, _budgets, _secrets, _open_doors, _unreachable_routes, _cleartext)
     return [problem for rule in rules for problem in rule(config)]
 
 
@@ -101,6 +101,55 @@ def _keys(config: Config) -> Iterator[Problem]:
             yield from _unknown_team(("keys", i, "team"), key.team, config)
         for j, name in enumerate(key.routes or ()):
             yield from _unknown_route(("keys", i, "routes", j), name, config)
+
+
+# ------------------------------------------------------------------ budgets
+
+
+def _budgets(config: Config) -> Iterator[Problem]:
+    places: list[tuple[Path, tuple[Budget, ...], tuple[Route, ...]]] = [(("budgets",), config.budgets, config.routes)]
+    places += [(("routes", i, "budgets"), route.budgets, (route,)) for i, route in enumerate(config.routes)]
+    places += [(("teams", i, "budgets"), team.budgets, config.routes) for i, team in enumerate(config.teams)]
+    places += [(("keys", i, "budgets"), key.budgets, config.routes) for i, key in enumerate(config.keys)]
+    for path, budgets, routes in places:
+        yield from _one_of_each(path, budgets)
+        yield from _soft_budgets(path, budgets, routes)
+    if config.store == "memory" and any(budgets for _, budgets, _ in places):
+        text = "keeps budgets in this process only: what was spent is forgotten when it stops"
+        yield Problem(("store",), text, is_warning=True)
+
+
+def _one_of_each(path: Path, budgets: tuple[Budget, ...]) -> Iterator[Problem]:
+    first: dict[tuple[str, str, str], int] = {}
+    for i, budget in enumerate(budgets):
+        what = (budget.unit, budget.per, budget.on_exceeded)
+        if first.setdefault(what, i) != i:
+            text = "expected another unit, period or on_exceeded than that of"
+            yield Problem((*path, i), text, other=(*path, first[what]))
+
+
+def _soft_budgets(path: Path, budgets: tuple[Budget, ...], routes: tuple[Route, ...]) -> Iterator[Problem]:
+    """A soft one needs somewhere cheaper to go, and a hard one where that ends."""
+    hard = [i for i, budget in enumerate(budgets) if budget.on_exceeded == "reject"]
+    for i, budget in enumerate(budgets):
+        if budget.on_exceeded != "cheap":
+            continue
+        place = (*path, i, "on_exceeded")
+        if not hard:
+            text = "expected a budget with on_exceeded: reject beside it, since the cheap tier costs too; got none"
+            yield Problem(place, text, rests_on=(path,))
+        if not any(route.tier == "auto" for route in routes):
+            whose = "this route" if path[0] == "routes" else "some route"
+            text = f"expected {whose} to have tier: auto, since no other goes on with the cheap tier; got none"
+            yield Problem(place, text, rests_on=(("routes",),))
+        for j in hard:
+            other = budgets[j]
+            if (other.unit, other.per) == (budget.unit, budget.per) and _amount(budget) >= _amount(other):
+                yield Problem((*path, i, budget.unit), "expected less than", other=(*path, j, other.unit))
+
+
+def _amount(budget: Budget) -> float:
+    return budget.tokens if budget.tokens is not None else budget.usd or 0
 
 
 # ------------------------------------------------------------------ who gets in

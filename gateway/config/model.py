@@ -9,13 +9,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from gateway.values import EndpointName, Target
+from gateway.values import NANO, EndpointName, Target
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", examples=["support-bot"])]
 """Names end up in metric labels, headers and Redis keys."""
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Usd = Annotated[float, Field(ge=0, le=1_000_000)]
+PerMinute = Annotated[int, Field(ge=1, le=1_000_000_000)]
+MAX_BUDGET = 9_000_000 * NANO
+"""Nano-dollars or tokens. Budgets are added up in Redis by Lua, whose numbers are exact to 2**53 and no further."""
 Pattern = Annotated[str, Field(min_length=1, max_length=200, description="shell-style: * and ? match")]
 Tier = Literal["cheap", "expensive"]
 Private = Annotated[str, Field(json_schema_extra={"writeOnly": True})]
@@ -115,6 +118,39 @@ class Price(Section):
     cached_input: Usd | None = Field(None, description="default: as input")
 
 
+# ------------------------------------------------------------------ limits and budgets
+
+
+class Limits(Section):
+    """Of all requests of a key, a team or a route together, over all processes that share a store."""
+
+    requests_per_minute: PerMinute | None = Field(None, description="cache hits count")
+    tokens_per_minute: PerMinute | None = Field(None, description="prompt and completion; cache hits are free")
+    concurrent: int | None = Field(None, ge=1, le=1_000_000, description="requests under way; cache hits hold none")
+
+
+class Budget(Section):
+    """Dollars or tokens for a period of the UTC calendar, or in all."""
+
+    usd: float | None = Field(None, gt=0, le=MAX_BUDGET // NANO, description="either this or tokens")
+    tokens: int | None = Field(None, ge=1, le=MAX_BUDGET, description="either this or usd")
+    per: Literal["hour", "day", "month", "total"]
+    on_exceeded: Literal["reject", "cheap"] = Field(
+        "reject", description="cheap: `tier: auto` routes go on with the cheap tier; wants a reject beside it"
+    )
+    on_store_down: Literal["reject", "allow"] = "reject"
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> "Budget":
+        if (self.usd is None) == (self.tokens is None):
+            raise ValueError("expected either usd or tokens")
+        return self
+
+    @property
+    def unit(self) -> Literal["usd", "tokens"]:
+        return "tokens" if self.usd is None else "usd"
+
+
 # ------------------------------------------------------------------ routes
 
 
@@ -173,6 +209,8 @@ class Route(Section):
     tokens: Tokens = Tokens()
     cache: CachePolicy | None = None
     passthrough: tuple[Pattern, ...] | None = Field(None, description="paths this route passes through; default: all")
+    budgets: tuple[Budget, ...] = ()
+    limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _tier_or_upstream(self) -> "Route":
@@ -186,6 +224,8 @@ class Route(Section):
 
 class Team(Section):
     name: Name
+    budgets: tuple[Budget, ...] = Field((), description="of all its keys together")
+    limits: Limits = Limits()
 
 
 class Key(Section):
@@ -196,6 +236,8 @@ class Key(Section):
     team: Name | None = None
     routes: tuple[Name, ...] | None = Field(None, description="default: all")
     passthrough: tuple[Pattern, ...] | None = Field(None, description="default: all")
+    budgets: tuple[Budget, ...] = ()
+    limits: Limits = Limits()
 
     @field_validator("key")
     @classmethod
@@ -218,6 +260,9 @@ class Config(Section):
         description="memory, redis://… or rediss://…",
     )
     store_timeout_s: Seconds = Field(0.05, description="one command; beyond it the store counts as away")
+    lease_s: float = Field(
+        60, ge=1, le=3600, description="what a process that died had reserved comes back after this at the latest"
+    )
     upstreams: dict[Name, Upstream] = Field(
         min_length=1, examples=[{"openai": {"base_url": "https://api.openai.com/v1", "api_key": "${OPENAI_API_KEY}"}}]
     )
@@ -228,6 +273,7 @@ class Config(Section):
     auth: Literal["required", "passthrough", "none"] = "required"
     allow_open: bool = Field(False, description="auth: none on a host others can reach")
     teams: tuple[Team, ...] = ()
+    budgets: tuple[Budget, ...] = Field((), description="of the whole gateway")
     keys: tuple[Key, ...] = ()
     prices: dict[Pattern, Price] = Field({}, description="model or upstream/model, may hold *; over the shipped table")
     unknown_price: Literal["flag", "reject"] = "flag"

@@ -1,5 +1,6 @@
 """Facts (`errors.py`) → what an OpenAI client sees: status, headers and the error object."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,11 @@ SHAPES: dict[type[GatewayError], Shape] = {
     errors.ModelNotFound: Shape(404, "invalid_request_error", "model_not_found", is_final=True),
     errors.BodyTimeout: Shape(408, "invalid_request_error", "request_timeout"),
     errors.BodyTooLarge: Shape(413, "invalid_request_error", "request_too_large", is_final=True),
+    errors.CompletionUnbounded: Shape(400, "invalid_request_error", "completion_unbounded", is_final=True),
+    errors.RateLimited: Shape(429, "rate_limit_error", "rate_limit_exceeded"),
+    errors.DemandTooLarge: Shape(429, "rate_limit_error", "rate_limit_exceeded", is_final=True),
+    errors.BudgetExceeded: Shape(429, "insufficient_quota", "insufficient_quota", is_final=True),
+    errors.BudgetUnavailable: Shape(503, "server_error", "budget_unavailable"),
     errors.Overloaded: Shape(503, "server_error", "overloaded"),
     errors.UpstreamUnavailable: Shape(502, "server_error", "upstream_unavailable"),
     errors.UpstreamTimeout: Shape(504, "server_error", "upstream_timeout"),
@@ -51,7 +57,7 @@ def to_openai(error: GatewayError) -> tuple[int, list[tuple[str, str]], bytes]:
     if shape.is_final:
         headers.append(("x-should-retry", "false"))
     if error.retry_after_s is not None:
-        headers.append(("Retry-After", f"{error.retry_after_s:.0f}"))
+        headers.append(("Retry-After", str(math.ceil(error.retry_after_s))))  # a second early would be refused again
     return shape.status, headers, json_bytes.dumps(error_object(error))
 
 

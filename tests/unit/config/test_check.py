@@ -227,3 +227,67 @@ class TestRoutes:
         assert warnings(routes("name: a, tier: cheap, router: {threshold: 0.5}")) == (
             "gateway.yaml:5: routes[0].router: has no effect: only `tier: auto` asks the classifier",
         )
+
+
+class TestBudgets:
+    AUTO = OPEN + TWO_TIERS + "store: redis://localhost\nroutes: [{name: a, tier: auto}]\n"
+
+    @pytest.mark.parametrize(
+        "place",
+        ["budgets: {}", "teams: [{{name: t, budgets: {}}}]", "keys: [{{name: k, key: secret-one, budgets: {}}}]"],
+    )
+    def test_a_soft_budget_beside_a_higher_hard_one_is_fine(self, place: str) -> None:
+        budgets = "[{usd: 1, per: day, on_exceeded: cheap}, {usd: 2, per: day}, {tokens: 5, per: total}]"
+        assert warnings(self.AUTO + place.format(budgets) + "\n") == ()
+
+    def test_a_budget_is_in_one_unit(self) -> None:
+        assert problems(self.AUTO + "budgets: [{usd: 1, tokens: 1, per: day}, {per: day}]\n") == [
+            "gateway.yaml:6: budgets[0]: expected either usd or tokens, got a mapping with 'usd', 'tokens', 'per'",
+            "gateway.yaml:6: budgets[1]: expected either usd or tokens, got a mapping with 'per'",
+        ]
+
+    def test_amounts_that_redis_could_not_add_up_exactly_are_refused(self) -> None:
+        text = self.AUTO + "budgets: [{usd: 9000001, per: day}, {tokens: 9000000000000001, per: day}]\n"
+        assert problems(text) == [
+            "gateway.yaml:6: budgets[0].usd: expected a number of US dollars > 0 and <= 9,000,000, got 9000001",
+            (
+                "gateway.yaml:6: budgets[1].tokens: expected a whole number between 1 and 9,000,000,000,000,000,"
+                " got 9000000000000001"
+            ),
+        ]
+
+    def test_two_budgets_of_one_place_differ_in_what_they_say(self) -> None:
+        assert problems(self.AUTO + "budgets: [{usd: 1, per: day}, {usd: 1, per: hour}, {usd: 3, per: day}]\n") == [
+            "gateway.yaml:6: budgets[2]: expected another unit, period or on_exceeded than that of budgets[0]"
+        ]
+
+    def test_a_soft_budget_wants_a_hard_one(self) -> None:
+        assert problems(self.AUTO + "budgets: [{usd: 1, per: day, on_exceeded: cheap}]\n") == [
+            (
+                "gateway.yaml:6: budgets[0].on_exceeded: expected a budget with on_exceeded: reject beside it,"
+                " since the cheap tier costs too; got none"
+            )
+        ]
+
+    def test_a_soft_budget_is_below_the_hard_one(self) -> None:
+        text = self.AUTO + "budgets: [{usd: 2, per: day, on_exceeded: cheap}, {usd: 2, per: day}]\n"
+        assert problems(text) == ["gateway.yaml:6: budgets[0].usd: expected less than budgets[1].usd"]
+
+    def test_a_soft_budget_wants_somewhere_cheaper_to_go(self) -> None:
+        soft = "budgets: [{usd: 1, per: day, on_exceeded: cheap}, {usd: 2, per: day}]"
+        start = OPEN + TWO_TIERS + "store: redis://localhost\n"
+        text = (
+            start + f"routes: [{{name: a, tier: expensive, {soft}}}, {{name: b, match: {{models: [x]}}, tier: auto}}]\n"
+        )
+        assert problems(start + DEFAULT + soft) == [
+            (
+                "gateway.yaml:6: budgets[0].on_exceeded: expected some route to have tier: auto,"
+                " since no other goes on with the cheap tier; got none"
+            )
+        ]
+        assert any("expected this route to have tier: auto" in problem for problem in problems(text))
+
+    def test_budgets_that_a_restart_forgets_are_warned_of(self) -> None:
+        assert warnings(OPEN + DEFAULT + "budgets: [{usd: 1, per: day}]\nstore: memory\n") == (
+            "gateway.yaml:5: store: keeps budgets in this process only: what was spent is forgotten when it stops",
+        )

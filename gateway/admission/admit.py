@@ -1,0 +1,334 @@
+"""May this request run now? Everything it may use is taken before the call, and settled once after it.
+
+    async with admission.admit(caller, route.name, demand, standing) as grant:   # or RateLimited, BudgetExceeded, …
+        …
+        grant.settle(tokens, nanousd)
+
+One command to the store covers all limits and budgets of a request; where none apply there is none.
+Settling, renewing and sweeping go on in the background (`keeper.py`). While the store is away limits
+fail open, which is counted, and budgets fail closed unless each of them says `on_store_down: allow`.
+"""
+
+import itertools
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Literal, Self
+
+from gateway.admission.keeper import Grant, Keeper
+from gateway.admission.limits import counter_name, has_room, resets_at, standing_of, wait_s
+from gateway.admission.plan import Ceiling, Plan, Plans
+from gateway.admission.stores import AdmissionStore, Answer, Ask, Closing, Lost, Verdict
+from gateway.clock import Clock
+from gateway.config.model import Config
+from gateway.errors import (
+    BudgetExceeded,
+    BudgetUnavailable,
+    CompletionUnbounded,
+    DemandTooLarge,
+    GatewayError,
+    PriceUnknown,
+    RateLimited,
+    StoreUnavailable,
+)
+from gateway.values import NANO, Caller, Standing
+
+_SLOT_RETRY_S = 1.0
+"""When to ask again for one of the slots: nobody knows when a request under way will end."""
+_MOST_CHARGED = 10**15
+"""Tokens or nano-dollars of one request. An upstream that reports more is wrong, and sums must stay exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """The most a request may use; the prompt's part is the least it is charged if its process dies."""
+
+    tokens: int | None = 0
+    """Prompt and completion of all choices; None where nothing bounds the completion."""
+    nanousd: int = 0
+    """What they cost at the dearest of its targets; 0 where a bound or a price is missing."""
+    prompt_tokens: int = 0
+    prompt_nanousd: int = 0
+    unpriced: str | None = None
+    """The model that has no known price, if one of its targets has none."""
+    may_be_cheap: bool = False
+    """It is meant for the expensive tier, and might go to the cheap one instead."""
+
+
+HIT = Demand()
+"""What an answer from the cache takes: one request, no token, no dollar, no slot."""
+
+
+class CheapWanted(Exception):
+    """A soft budget is used up: nothing was taken. To be decided again with the cheap tier, and asked again."""
+
+
+class Admission:
+    """The limits and budgets of one configuration; an async context manager that owns the tasks behind them."""
+
+    def __init__(self, config: Config, store: AdmissionStore, clock: Clock) -> None:
+        self.unchecked: Counter[str] = Counter()
+        """Requests that passed unchecked while the store was away: of `limits`, of `budgets`."""
+        self._plans = Plans(config)
+        self._store = store
+        self._clock = clock
+        self._ceilings = self._plans.ceilings()
+        self._keeper = Keeper(store, self._ceilings, lease_s=config.lease_s)
+        self._process = secrets.token_hex(6)
+        self._numbers = itertools.count()
+
+    async def __aenter__(self) -> Self:
+        if self._plans:
+            await self._keeper.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._plans:
+            await self._keeper.__aexit__()
+
+    # ------------------------------------------------------------------ a request
+
+    def admit(
+        self, caller: Caller, route: str, demand: Demand, standing: dict[str, Standing]
+    ) -> AbstractAsyncContextManager[Grant]:
+        """Take what `demand` may need; leaving settles the grant with what it reported, if it was not settled.
+
+        `standing` is filled, whether the request is admitted or refused, with what is left of each
+        kind of rate that applies. Entering raises RateLimited, BudgetExceeded, BudgetUnavailable,
+        CompletionUnbounded, PriceUnknown, and CheapWanted only for a demand that `may_be_cheap`.
+        """
+        plan = self._plans.plan(caller.name, caller.team, route)
+        if plan is None:
+            return _FREE
+        return _Entry(self, plan, demand, standing)
+
+    def state(self, caller: Caller, route: str) -> Literal["normal", "cheap"]:
+        """Whether a soft budget was used up when last heard of: better decided for the cheap tier at once. Asks no
+        store."""
+        plan = self._plans.plan(caller.name, caller.team, route)
+        if plan is None:
+            return "normal"
+        return "cheap" if any(self._used(ceiling) >= soft for ceiling, soft in plan.softs) else "normal"
+
+    # ------------------------------------------------------------------ what there is to see
+
+    @property
+    def lost(self) -> Lost:
+        """Leases that ended unrenewed and were charged what was known, as far as this process found them."""
+        return self._keeper.lost
+
+    def remaining_usd(self) -> dict[tuple[str, ...], float]:
+        """`(scope and period,)` → dollars that are neither spent nor reserved, as last heard of; below 0 when more
+        was spent than had been reserved."""
+        return {
+            (f"{ceiling.account.scope}:{ceiling.account.per}",): (ceiling.hard - self._used(ceiling)) / NANO
+            for ceiling in self._ceilings
+            if ceiling.account.unit == "usd" and ceiling.hard is not None
+        }
+
+    def _used(self, ceiling: Ceiling) -> int:
+        """Settled and reserved of the present period, as far as this process has heard."""
+        used, at_ms = self._keeper.levels.get(ceiling.name, (0, 0))
+        per, now_ms = ceiling.account.per, int(self._clock.wall() * 1000)
+        is_over = used and counter_name("", per, at_ms) != counter_name("", per, now_ms)
+        return 0 if is_over else used
+
+    # ------------------------------------------------------------------ entering
+
+    async def _enter(self, plan: Plan, demand: Demand, standing: dict[str, Standing]) -> Grant:
+        ask = self._ask(plan, demand)
+        if ask is None:
+            return Grant("")
+        try:
+            answer = await self._store.admit(ask)
+            if answer.verdict is Verdict.REFUSED and ask.id and await self._keeper.catch_up():
+                answer = await self._store.admit(ask)  # what this process had not given back yet may be there now
+        except StoreUnavailable as error:
+            return self._enter_unchecked(ask, error)
+        except BaseException:  # cancelled: it may have been taken or not
+            if ask.id:
+                self._keeper.settle(Closing(ask.id, 0, 0, unsure=plan))
+            raise
+        self._note(plan, answer, standing)
+        if answer.verdict is Verdict.ADMITTED:
+            return self._open(Grant(ask.id, self._settle)) if ask.id else Grant("")
+        if answer.verdict is Verdict.CHEAP:
+            raise CheapWanted
+        raise _refusal(ask, answer)
+
+    def _ask(self, plan: Plan, demand: Demand) -> Ask | None:
+        """None for a demand that takes nothing from any limit of `plan`."""
+        if plan.ceilings:
+            _demand_bounds(plan, demand)
+        tokens = demand.prompt_tokens if demand.tokens is None else demand.tokens
+        is_held = plan.holds and tokens > 0
+        if not is_held and not plan.counts_requests:
+            return None
+        return Ask(
+            plan=plan,
+            id=f"{self._process}-{next(self._numbers):x}" if is_held else "",
+            lease_ms=self._keeper.lease_ms,
+            tokens=tokens,
+            nanousd=demand.nanousd,
+            prompt_tokens=demand.prompt_tokens,
+            prompt_nanousd=demand.prompt_nanousd,
+            may_be_cheap=demand.may_be_cheap,
+        )
+
+    def _enter_unchecked(self, ask: Ask, error: StoreUnavailable) -> Grant:
+        """The store is away. What it may have taken all the same is given back, or charged, when it is there again."""
+        is_open = ask.plan.may_fail_open or not ask.id
+        if not is_open:
+            if error.was_sent:
+                self._keeper.settle(Closing(ask.id, 0, 0, unsure=ask.plan))
+            raise BudgetUnavailable from error
+        if ask.plan.rates or ask.plan.slots:
+            self.unchecked["limits"] += 1
+        if not ask.id:
+            return Grant("")
+        if ask.plan.ceilings:
+            self.unchecked["budgets"] += 1
+        elif not error.was_sent:
+            return Grant("")
+
+        def settle(grant: Grant) -> None:
+            self._keeper.settle(Closing(ask.id, *_sane(grant), unsure=ask.plan))
+
+        return Grant(ask.id, settle)
+
+    def _open(self, grant: Grant) -> Grant:
+        self._keeper.open[grant.id] = grant
+        return grant
+
+    def _settle(self, grant: Grant) -> None:
+        self._keeper.settle(Closing(grant.id, *_sane(grant)))
+
+    def _note(self, plan: Plan, answer: Answer, standing: dict[str, Standing]) -> None:
+        """What was learnt of rates, for the client, and of budgets, for the next decision."""
+        if answer.verdict is Verdict.CLOSED:
+            return
+        if plan.rates:
+            standing.update(_tightest(plan, answer.levels))
+        first = len(plan.rates) + len(plan.slots)
+        for ceiling, level in zip(plan.ceilings, answer.levels[first:], strict=True):
+            self._keeper.levels[ceiling.name] = (level, answer.now_ms)
+
+
+class _Entry:
+    """One request on its way in, and out."""
+
+    __slots__ = ("_admission", "_demand", "_grant", "_plan", "_standing")
+
+    def __init__(self, admission: Admission, plan: Plan, demand: Demand, standing: dict[str, Standing]) -> None:
+        self._admission = admission
+        self._plan = plan
+        self._demand = demand
+        self._standing = standing
+
+    async def __aenter__(self) -> Grant:
+        self._grant = await self._admission._enter(self._plan, self._demand, self._standing)
+        return self._grant
+
+    async def __aexit__(self, *_: object) -> None:
+        self._grant.end()
+
+
+class _Free:
+    """Nothing applies, nothing is held."""
+
+    _GRANT = Grant("")
+
+    async def __aenter__(self) -> Grant:
+        return self._GRANT
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+_FREE = _Free()
+
+
+def _demand_bounds(plan: Plan, demand: Demand) -> None:
+    """Under a budget the worst case must be known."""
+    if demand.unpriced is not None and plan.counts_dollars:
+        raise PriceUnknown(demand.unpriced)
+    if demand.tokens is None:
+        raise CompletionUnbounded
+
+
+def _sane(grant: Grant) -> tuple[int, int]:
+    return min(grant.tokens, _MOST_CHARGED), min(grant.nanousd, _MOST_CHARGED)
+
+
+def _tightest(plan: Plan, levels: Sequence[int]) -> dict[str, Standing]:
+    """Of each kind of rate the one with the least left."""
+    found: dict[str, Standing] = {}
+    for rate, level in zip(plan.rates, levels, strict=False):
+        here = standing_of(level, per_minute=rate.per_minute)
+        if rate.kind not in found or here.remaining < found[rate.kind].remaining:
+            found[rate.kind] = here
+    return found
+
+
+# ------------------------------------------------------------------ refusals
+
+
+def _refusal(ask: Ask, answer: Answer) -> GatewayError:
+    """Why an ask was refused. What passes by waiting is said first: the rest can be said when that is over."""
+    if answer.verdict is Verdict.CLOSED:
+        return BudgetUnavailable()
+    levels = iter(answer.levels)
+    return _rate_refusal(ask, levels) or _budget_refusal(ask, levels, answer.now_ms)
+
+
+def _rate_refusal(ask: Ask, levels: Iterator[int]) -> RateLimited | None:
+    refusals: list[tuple[float, RateLimited]] = []
+    for rate in ask.plan.rates:
+        level, amount = next(levels), 1 if rate.kind == "requests" else ask.tokens
+        if has_room(level, amount, per_minute=rate.per_minute):
+            continue
+        wait = wait_s(level, amount, per_minute=rate.per_minute)
+        if wait is None:
+            return DemandTooLarge(_in_words(rate.scope), amount, rate.per_minute)
+        limit = f"{rate.per_minute} {rate.kind} per minute"
+        refusals.append((wait, RateLimited(_in_words(rate.scope), limit, retry_after_s=wait)))
+    for slots in ask.plan.slots:
+        if next(levels) >= slots.limit and ask.id:
+            refused = RateLimited(
+                _in_words(slots.scope), f"{slots.limit} requests at a time", retry_after_s=_SLOT_RETRY_S
+            )
+            refusals.append((_SLOT_RETRY_S, refused))
+    return max(refusals, key=itemgetter(0))[1] if refusals else None
+
+
+def _budget_refusal(ask: Ask, levels: Iterator[int], now_ms: int) -> BudgetExceeded:
+    for ceiling, level in zip(ask.plan.ceilings, levels, strict=True):
+        account = ceiling.account
+        is_usd = account.unit == "usd"
+        wanted = ask.nanousd if is_usd else ask.tokens
+        if wanted and ceiling.hard is not None and level + wanted > ceiling.hard:
+            write = _dollars if is_usd else "{} tokens".format
+            resets = resets_at(account.per, now_ms)
+            return BudgetExceeded(
+                _in_words(account.scope),
+                account.per,
+                wanted=write(wanted),
+                left=write(max(0, ceiling.hard - level)),
+                resets=None if resets is None else f"{resets:%Y-%m-%d %H:%M} UTC",
+            )
+    raise AssertionError("the store refused what all limits and budgets allow")
+
+
+def _in_words(scope: str) -> str:
+    kind, _, name = scope.partition(":")
+    return f"{kind} '{name}'" if name else f"this {kind}"
+
+
+def _dollars(nanousd: int) -> str:
+    """To the nano-dollar, so that what is wanted never looks the same as what is left."""
+    dollars, rest = divmod(nanousd, NANO)
+    fraction = f"{rest:09d}".rstrip("0")
+    return f"${dollars}.{fraction:0<2}"

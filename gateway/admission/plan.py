@@ -1,0 +1,188 @@
+"""What applies to a request: the limits and budgets of its key, its team, its route and the whole gateway.
+
+Pure. A `Plan` is made once for each combination and reused, with the text that the scripts read.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from gateway.admission.limits import Per
+from gateway.config.model import Budget, Config, Limits
+from gateway.values import NANO
+
+Kind = Literal["requests", "tokens"]
+Unit = Literal["usd", "tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    scope: str
+    """`key:NAME`, `team:NAME`, `route:NAME` or `gateway`."""
+    kind: Kind
+    per_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """How many requests of `scope` may be under way at a time."""
+
+    scope: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a budget is counted on. A soft and a hard budget of one scope, unit and period share it."""
+
+    scope: str
+    unit: Unit
+    per: Per
+
+    @property
+    def name(self) -> str:
+        return f"{self.scope}:{self.unit}:{self.per}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """The budgets of one account, in nano-dollars or tokens: `hard` refuses, `soft` asks for the cheap tier."""
+
+    account: Account
+    name: str
+    """The account's, made once."""
+    hard: int | None
+    soft: int | None
+    may_fail_open: bool
+    """`on_store_down: allow`, of the hard one."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    rates: tuple[Rate, ...]
+    slots: tuple[Slots, ...]
+    ceilings: tuple[Ceiling, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.rates or self.slots or self.ceilings)
+
+    @cached_property
+    def text(self) -> str:
+        """As `admit.lua` reads it: kind, name, limit and soft limit, a line for each level of an answer."""
+        rows = [f"{rate.kind[0]} {rate.scope} {rate.per_minute} -" for rate in self.rates]
+        rows += [f"c {slots.scope} {slots.limit} -" for slots in self.slots]
+        for each in self.ceilings:
+            rows.append(f"{_LETTER[each.account.unit]} {each.name} {_or_dash(each.hard)} {_or_dash(each.soft)}")
+        return "\n".join(rows)
+
+    @cached_property
+    def budgets(self) -> str:
+        """Unit and account of each budget, as `settle.lua` reads them; a dash where there are none."""
+        return " ".join(f"{_LETTER[each.account.unit]} {each.name}" for each in self.ceilings) or "-"
+
+    @cached_property
+    def holds(self) -> bool:
+        """Whether a request that costs something has anything to give back or settle."""
+        return bool(self.slots or self.ceilings) or any(rate.kind == "tokens" for rate in self.rates)
+
+    @cached_property
+    def counts_requests(self) -> bool:
+        return any(rate.kind == "requests" for rate in self.rates)
+
+    @cached_property
+    def counts_dollars(self) -> bool:
+        return any(each.account.unit == "usd" for each in self.ceilings)
+
+    @cached_property
+    def may_fail_open(self) -> bool:
+        """Whether every hard budget lets requests pass while the store is away."""
+        return all(each.may_fail_open for each in self.ceilings if each.hard is not None)
+
+    @cached_property
+    def softs(self) -> tuple[tuple[Ceiling, int], ...]:
+        return tuple((each, each.soft) for each in self.ceilings if each.soft is not None)
+
+
+_LETTER = {"usd": "u", "tokens": "k"}
+
+
+def _or_dash(limit: int | None) -> str:
+    return "-" if limit is None else str(limit)
+
+
+class Plans:
+    """The plans of one configuration. Names it does not know, such as the callers of `auth: passthrough`, have none."""
+
+    def __init__(self, config: Config) -> None:
+        sections: tuple[tuple[str, Iterable[tuple[str, Limits, tuple[Budget, ...]]]], ...] = (
+            ("key", ((key.name, key.limits, key.budgets) for key in config.keys)),
+            ("team", ((team.name, team.limits, team.budgets) for team in config.teams)),
+            ("route", ((route.name, route.limits, route.budgets) for route in config.routes)),
+        )
+        self._of: dict[str, Mapping[str, Plan]] = {
+            kind: {name: plan for name, limits, budgets in named if (plan := _plan(f"{kind}:{name}", limits, budgets))}
+            for kind, named in sections
+        }
+        self._gateway = _plan("gateway", Limits(), config.budgets)
+        self._made: dict[tuple[str | None, str | None, str | None], Plan | None] = {}
+
+    def plan(self, key: str, team: str | None, route: str) -> Plan | None:
+        """What applies to a request of `key` and `team` on `route`; None where nothing does."""
+        of = self._of
+        names = (
+            key if key in of["key"] else None,
+            team if team in of["team"] else None,
+            route if route in of["route"] else None,
+        )
+        try:
+            return self._made[names]
+        except KeyError:
+            return self._made.setdefault(names, self._join(*names))
+
+    def ceilings(self) -> list[Ceiling]:
+        """Every budget there is."""
+        plans = [plan for named in self._of.values() for plan in named.values()]
+        return [ceiling for plan in (*plans, self._gateway) for ceiling in plan.ceilings]
+
+    def __bool__(self) -> bool:
+        return bool(self._gateway) or any(self._of.values())
+
+    def _join(self, key: str | None, team: str | None, route: str | None) -> Plan | None:
+        parts = [self._of[kind][name] for kind, name in (("key", key), ("team", team), ("route", route)) if name]
+        parts.append(self._gateway)
+        joined = Plan(
+            rates=tuple(rate for part in parts for rate in part.rates),
+            slots=tuple(slots for part in parts for slots in part.slots),
+            ceilings=tuple(ceiling for part in parts for ceiling in part.ceilings),
+        )
+        return joined or None
+
+
+def _plan(scope: str, limits: Limits, budgets: tuple[Budget, ...]) -> Plan:
+    rates: list[Rate] = []
+    if limits.requests_per_minute is not None:
+        rates.append(Rate(scope, "requests", limits.requests_per_minute))
+    if limits.tokens_per_minute is not None:
+        rates.append(Rate(scope, "tokens", limits.tokens_per_minute))
+    slots = () if limits.concurrent is None else (Slots(scope, limits.concurrent),)
+    by_account: dict[Account, list[Budget]] = {}
+    for budget in budgets:
+        by_account.setdefault(Account(scope, budget.unit, budget.per), []).append(budget)
+    return Plan(tuple(rates), slots, tuple(_ceiling(account, group) for account, group in by_account.items()))
+
+
+def _ceiling(account: Account, budgets: list[Budget]) -> Ceiling:
+    hard = [budget for budget in budgets if budget.on_exceeded == "reject"]
+    soft = [budget for budget in budgets if budget.on_exceeded == "cheap"]
+    return Ceiling(
+        account=account,
+        name=account.name,
+        hard=min((_amount(budget) for budget in hard), default=None),
+        soft=min((_amount(budget) for budget in soft), default=None),
+        may_fail_open=all(budget.on_store_down == "allow" for budget in hard),
+    )
+
+
+def _amount(budget: Budget) -> int:
+    return budget.tokens if budget.tokens is not None else round((budget.usd or 0) * NANO)

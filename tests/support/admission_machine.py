@@ -1,0 +1,192 @@
+"""Random histories of admission, played on a store and on the model side by side; every answer has to agree."""
+
+from collections.abc import Coroutine
+from typing import Any
+
+from hypothesis import assume
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
+
+from gateway.admission.plan import Account, Ceiling, Plan, Rate, Slots
+from gateway.admission.stores import AdmissionStore, Ask, Closing, Verdict
+from tests.support.admission_model import BEAT_MS, LEASE_MS, Model
+
+TOP = 9_000_000_000_000_000
+
+
+def ceiling(account: Account, hard: int | None, soft: int | None = None) -> Ceiling:
+    return Ceiling(account, account.name, hard, soft, may_fail_open=False)
+
+
+KEY = Plan(
+    rates=(Rate("key:a", "requests", 7), Rate("key:a", "tokens", 999)),
+    slots=(Slots("key:a", 3),),
+    ceilings=(ceiling(Account("key:a", "usd", "hour"), 5_000), ceiling(Account("key:a", "tokens", "day"), 1_500)),
+)
+TEAM = Plan(
+    rates=(Rate("team:t", "tokens", 2_000),),
+    slots=(),
+    ceilings=(
+        ceiling(Account("team:t", "usd", "month"), TOP, 9_000),
+        ceiling(Account("team:t", "tokens", "total"), 9_000, 4_000),
+    ),
+)
+WHOLE = Plan(rates=(), slots=(), ceilings=(ceiling(Account("gateway", "usd", "total"), TOP),))
+"""Amounts near the highest that Lua can add up."""
+ALL = Plan(
+    rates=KEY.rates + TEAM.rates,
+    slots=KEY.slots + TEAM.slots,
+    ceilings=KEY.ceilings + TEAM.ceilings + WHOLE.ceilings,
+)
+ACCOUNTS = [each.account for each in ALL.ceilings]
+
+STARTS_MS = (1_709_204_399_500, 1_798_761_590_000, 1_793_448_000_000)
+"""Just before 2024-02-29T11:00, before 2027-01-01T00:00, and at 2026-10-31T12:00."""
+STEPS_MS = st.one_of(
+    st.integers(0, 2_000),
+    st.integers(0, 4 * BEAT_MS),
+    st.sampled_from([3_600_000, 86_400_000, 31 * 86_400_000]),
+    st.integers(-600_000, -1),
+)
+PARTS = st.sampled_from([0, 1, 10, 50, 99, 100])
+"""Percent of what was reserved."""
+WANTED = st.tuples(
+    st.sampled_from([KEY, KEY, TEAM, TEAM, ALL, WHOLE]),
+    st.one_of(st.integers(0, 60), st.integers(0, 1_200)),  # tokens
+    st.sampled_from([0, 1, 7, TOP // 1_000]),  # nano-dollars each
+    PARTS,  # the prompt's
+    st.booleans(),  # may be cheap
+    st.booleans(),  # the client is not sure that it was opened
+)
+
+
+class AdmissionMachine(RuleBasedStateMachine):
+    """Subclasses bring the store, a way to run its coroutines, and its clock."""
+
+    grants = Bundle("grants")
+
+    def new_store(self) -> AdmissionStore:
+        raise NotImplementedError
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        raise NotImplementedError
+
+    def set_time(self, now_ms: int) -> None:
+        raise NotImplementedError
+
+    @initialize(start_ms=st.sampled_from(STARTS_MS))
+    def begin(self, start_ms: int) -> None:
+        self.store = self.new_store()
+        self.model = Model(start_ms)
+        self.latest_ms = start_ms
+        self.is_honest = True
+        """Nobody has used more than was reserved, nor used anything without asking."""
+        self.is_unsure: dict[str, bool] = {}
+        self.set_time(start_ms)
+
+    # -------------------------------------------------------------- time
+
+    @rule(step_ms=STEPS_MS)
+    def time_passes(self, step_ms: int) -> None:
+        assume(self.model.now_ms + step_ms > self.latest_ms - 1_800_000)  # ended periods are kept for a day only
+        self.model.now_ms += step_ms
+        self.latest_ms = max(self.latest_ms, self.model.now_ms)
+        self.set_time(self.model.now_ms)
+
+    # -------------------------------------------------------------- requests
+
+    @rule(target=grants, wanted=st.lists(WANTED, min_size=1, max_size=5))
+    def admit(self, wanted: list[tuple[Plan, int, int, int, bool, bool]]) -> Any:
+        return multiple(*(ask for each in wanted if (ask := self._admit(*each))))
+
+    def _admit(
+        self, plan: Plan, tokens: int, price: int, prompt: int, may_be_cheap: bool, is_unsure: bool
+    ) -> Ask | None:
+        prompt_tokens = tokens * prompt // 100
+        name = f"p-{len(self.is_unsure)}" if tokens else ""
+        ask = Ask(plan, name, LEASE_MS, tokens, tokens * price, prompt_tokens, prompt_tokens * price, may_be_cheap)
+        answer, expected = self.run(self.store.admit(ask)), self.model.admit(ask)
+        assert (answer.now_ms, answer.verdict, list(answer.levels)) == (
+            expected.now_ms,
+            expected.verdict,
+            list(expected.levels),
+        )
+        if not name or answer.verdict is not Verdict.ADMITTED:
+            return None
+        self.is_unsure[name] = is_unsure
+        return ask
+
+    @precondition(lambda self: len(self.is_unsure) % 5 == 1)
+    @rule(plan=st.sampled_from([KEY, TEAM, ALL]), tokens=st.integers(1, 500), is_used=st.booleans())
+    def close_before_it_is_opened(self, plan: Plan, tokens: int, is_used: bool) -> None:
+        """A store that answered too late: its client has gone on, and the command is still under way."""
+        name = f"late-{len(self.model.never_opened)}-{self.model.now_ms}"
+        assume(name not in self.model.never_opened)
+        self._settle(Closing(name, tokens * is_used, 7 * tokens * is_used, unsure=plan))
+        self.is_honest = self.is_honest and not is_used
+        ask = Ask(plan, name, LEASE_MS, tokens, tokens * 7, tokens, tokens * 7)
+        assert self.run(self.store.admit(ask)).verdict is self.model.admit(ask).verdict is Verdict.CLOSED
+
+    @rule(ask=grants, part=PARTS)
+    def settle(self, ask: Ask, part: int) -> None:
+        """For the first time, once more, or late."""
+        if self.model.stories[ask.id].state == "lost":
+            self.is_honest = False  # what came back when it was lost may be gone
+        self._settle(self._closing(ask, part))
+
+    @rule(ask=consumes(grants), part=st.sampled_from([101, 300]))
+    def settle_with_more_than_was_reserved(self, ask: Ask, part: int) -> None:
+        self.is_honest = False
+        self._settle(self._closing(ask, part))
+
+    def _closing(self, ask: Ask, part: int) -> Closing:
+        unsure = ask.plan if self.is_unsure[ask.id] else None
+        return Closing(ask.id, ask.tokens * part // 100, ask.nanousd * part // 100, unsure)
+
+    def _settle(self, closing: Closing) -> None:
+        if closing.id in self.model.stories and closing.unsure is not None:
+            assume(self.model.stories[closing.id].forget_ms >= 0)  # nobody repeats a settlement after an hour
+        self.run(self.store.settle([closing]))
+        self.model.settle(closing)
+
+    # -------------------------------------------------------------- leases
+
+    @rule(ask=grants, part=PARTS)
+    def renew(self, ask: Ask, part: int) -> None:
+        uses = [(ask.id, ask.tokens * part // 100, ask.nanousd * part // 100)]
+        assert self.run(self.store.renew(uses, LEASE_MS)) == self.model.renew(uses)
+
+    @rule()
+    def sweep(self) -> None:
+        assert self.run(self.store.sweep(BEAT_MS)) == self.model.sweep()
+
+    @rule(beats=st.integers(1, 6))
+    def beat(self, beats: int) -> None:
+        """Sweeps as a living process does them."""
+        for _ in range(beats):
+            self.time_passes(BEAT_MS)
+            self.sweep()
+
+    # -------------------------------------------------------------- what always holds
+
+    @invariant()
+    def balances_agree(self) -> None:
+        now_ms, balances = self.run(self.store.read(ACCOUNTS))
+        assert now_ms == self.model.now_ms
+        assert balances == [self.model.balance(account) for account in ACCOUNTS]
+
+    @invariant()
+    def no_budget_is_passed(self) -> None:
+        if self.is_honest:
+            for each in ALL.ceilings:
+                assert each.hard is not None
+                assert self.model.spent(each.account) <= each.hard
