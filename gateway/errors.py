@@ -29,6 +29,8 @@ are written for the person who made the request: what was wrong, what was expect
 `ConfigError` stands apart: it is raised before there are requests.
 """
 
+from collections.abc import Sequence
+
 
 class GatewayError(Exception):
     """A request that could not be served; `message` is for the client, so it carries no secrets."""
@@ -46,17 +48,20 @@ class BadRequest(GatewayError):
 
 
 class PromptTooLong(BadRequest):
-    """`prompt_tokens` were counted where the route allows `max_prompt`.
+    """`prompt_tokens` were counted where the route allows `max_prompt`; `largest` are parts of it with their tokens.
 
     Client libraries know a prompt that is too long by OpenAI's words for it (LiteLLM and LangChain, of the
     Responses API: "Input tokens exceed the configured limit of …"), so the message begins with these.
     """
 
-    def __init__(self, prompt_tokens: int, max_prompt: int, *, route: str, param: str) -> None:
+    def __init__(
+        self, prompt_tokens: int, max_prompt: int, *, route: str, param: str, largest: Sequence[tuple[str, int]] = ()
+    ) -> None:
+        parts = ", ".join(f"{label} {tokens:,}" for label, tokens in largest)
         super().__init__(
             f"Input tokens exceed the configured limit of {max_prompt} tokens of route '{route}'. "
             f"Your messages resulted in {prompt_tokens} tokens: shorten them by at least "
-            f"{prompt_tokens - max_prompt}.",
+            f"{prompt_tokens - max_prompt}." + (f" The largest parts: {parts}." if parts else ""),
             param=param,
         )
         self.prompt_tokens = prompt_tokens

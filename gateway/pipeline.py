@@ -30,9 +30,8 @@ from gateway.exchange import Client, Incoming
 from gateway.record import Record
 from gateway.routing.match import RouteTable
 from gateway.routing.router import Router
-from gateway.tokens.apply import apply
+from gateway.tokens.apply import apply, enforce_prompt
 from gateway.tokens.count import TokenCounter
-from gateway.tokens.policy import enforce_prompt
 from gateway.upstream.call import Answer, EventStream, Outgoing, Upstreams
 from gateway.upstream.collect import Collector, read_answer
 from gateway.upstream.relay import relay
@@ -111,7 +110,7 @@ class Pipeline:
         request, record.estimate = applied.request, applied.estimate
         record.dropped_messages, record.dropped_tokens = applied.dropped_messages, applied.dropped_tokens
         record.trimmed_tokens = applied.trimmed_tokens
-        enforce_prompt(request, record.estimate, route.tokens, route=route.name)
+        await enforce_prompt(applied, route.tokens, self.counter, model=counting_model, route=route.name)
         query = turn.endpoint.query(request) if route.tier == "auto" else ""
         forced = headers.get("x-gateway-tier")
         decision = record.decision = self.router.decide(route, model=request.model, query=query, forced=forced)

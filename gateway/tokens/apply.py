@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from gateway.config.model import Tokens
-from gateway.tokens.count import SMALL_BODY_BYTES, CountedPart, TokenCounter, estimate_of
-from gateway.tokens.policy import cap_completion
+from gateway.tokens.count import SMALL_BODY_BYTES, CountedPart, TokenCounter, estimate_of, tokens_of
+from gateway.tokens.policy import cap_completion, too_long
 from gateway.tokens.rewrite import LISTS, messages_of, rewritten
 from gateway.tokens.turns import oldest
 from gateway.tokens.whitespace import trimmed
@@ -36,11 +36,19 @@ async def apply(request: Request, policy: Tokens, counter: TokenCounter, *, mode
         if shorter is not request:
             before, request = counted, shorter
             counted = await counter.count(request, model)
-            trimmed_tokens = max(0, _total(before) - _total(counted))
+            trimmed_tokens = max(0, tokens_of(before) - tokens_of(counted))
     applied = Applied(request, estimate_of(counted, request), trimmed_tokens=trimmed_tokens)
     if policy.over_prompt == "drop_oldest" and policy.max_prompt is not None:
         applied = await _within(applied, counted, policy.max_prompt, counter, model)
     return applied
+
+
+async def enforce_prompt(applied: Applied, policy: Tokens, counter: TokenCounter, *, model: str, route: str) -> None:
+    """Raise PromptTooLong where the prompt, counted for `model`, has more tokens than `route` allows."""
+    if policy.max_prompt is None or applied.estimate.prompt_tokens <= policy.max_prompt:
+        return
+    counted = await counter.count(applied.request, model)  # once more, for its parts: the texts are remembered
+    raise too_long(applied.request, counted, policy.max_prompt, route=route)
 
 
 async def _within(
@@ -98,7 +106,3 @@ def _by_message(request: Request, counted: list[CountedPart]) -> dict[int, int]:
             index = int(part.label[len(prefix) : -1])
             tokens[index] = tokens.get(index, 0) + part.tokens
     return tokens
-
-
-def _total(counted: list[CountedPart]) -> int:
-    return sum(part.tokens for part in counted)

@@ -7,7 +7,7 @@ large body ───────────────────────
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
@@ -159,8 +159,11 @@ class TokenCounter:
 
 def estimate_of(counted: list[CountedPart], request: Request) -> Estimate:
     """The parts of `request`'s prompt, summed up, with the completion it reserves."""
-    tokens = sum([part.tokens for part in counted])
-    return Estimate(tokens, weakest([part.kind for part in counted]), completion_tokens(request))
+    return Estimate(tokens_of(counted), weakest([part.kind for part in counted]), completion_tokens(request))
+
+
+def tokens_of(counted: Sequence[CountedPart]) -> int:
+    return sum([part.tokens for part in counted])
 
 
 def completion_tokens(request: Request) -> int | None:

@@ -1,20 +1,38 @@
 """What a route allows: the longest prompt, the longest completion. Pure; counting is `count.py`."""
 
+import heapq
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 from gateway.config.model import Tokens
 from gateway.errors import PromptTooLong
-from gateway.values import Estimate, Request
+from gateway.tokens.count import CountedPart, tokens_of
+from gateway.values import Request
 
 _PROMPT_FIELDS = {"chat": "messages", "completions": "prompt"}
 
+NAMED_PARTS = 5
+"""Of a prompt that is too long, as many of its largest parts are named; a few usually make up most of it."""
 
-def enforce_prompt(request: Request, estimate: Estimate, policy: Tokens, *, route: str) -> None:
-    """Raise PromptTooLong where the prompt has more tokens than `route` allows."""
-    if policy.max_prompt is not None and estimate.prompt_tokens > policy.max_prompt:
-        field = _PROMPT_FIELDS.get(request.endpoint, "input")
-        raise PromptTooLong(estimate.prompt_tokens, policy.max_prompt, route=route, param=field)
+_LABEL_CHARS = 60
+"""A label may hold a word of the client's, such as the type of a tool."""
+
+
+def too_long(request: Request, counted: Sequence[CountedPart], most: int, *, route: str) -> PromptTooLong:
+    """The refusal of a prompt with these parts where `route` allows `most` tokens."""
+    field = _PROMPT_FIELDS.get(request.endpoint, "input")
+    return PromptTooLong(tokens_of(counted), most, route=route, param=field, largest=largest(counted))
+
+
+def largest(counted: Sequence[CountedPart]) -> list[tuple[str, int]]:
+    """Labels and tokens of the largest parts, the largest first; parts of one label are one."""
+    tokens: dict[str, int] = {}
+    for part in counted:
+        label = part.label[:_LABEL_CHARS]
+        tokens[label] = tokens.get(label, 0) + part.tokens
+    return heapq.nlargest(NAMED_PARTS, tokens.items(), key=itemgetter(1))
 
 
 def cap_completion(request: Request, policy: Tokens) -> Request:

@@ -8,9 +8,8 @@ import pytest
 
 from gateway.config.model import Tokens
 from gateway.errors import PromptTooLong
-from gateway.tokens.apply import apply
+from gateway.tokens.apply import apply, enforce_prompt
 from gateway.tokens.count import TokenCounter
-from gateway.tokens.policy import enforce_prompt
 from gateway.values import Request
 from tests.support.tokens import encodings
 
@@ -60,7 +59,24 @@ async def test_what_cannot_be_made_to_fit_is_left_to_be_refused(counter: TokenCo
     applied = await apply(chat(*CONVERSATION), policy, counter, model="gpt-4o")
     assert applied.dropped_messages == 0
     with pytest.raises(PromptTooLong):
-        enforce_prompt(applied.request, applied.estimate, policy, route="r")
+        await enforce_prompt(applied, policy, counter, model="gpt-4o", route="r")
+
+
+async def test_a_refusal_names_both_numbers_and_the_largest_parts(counter: TokenCounter) -> None:
+    policy = Tokens(max_prompt=50)
+    applied = await apply(chat(*CONVERSATION), policy, counter, model="gpt-4o")
+    with pytest.raises(PromptTooLong) as caught:
+        await enforce_prompt(applied, policy, counter, model="gpt-4o", route="support")
+    assert (caught.value.prompt_tokens, caught.value.max_prompt) == (151, 50)
+    assert caught.value.message.endswith(
+        "The largest parts: messages[1] 75, messages[3] 45, messages[0] 8, messages[5] 8, messages[2] 6."
+    )
+
+
+async def test_a_prompt_at_the_limit_passes(counter: TokenCounter) -> None:
+    policy = Tokens(max_prompt=151)
+    applied = await apply(chat(*CONVERSATION), policy, counter, model="gpt-4o")
+    await enforce_prompt(applied, policy, counter, model="gpt-4o", route="r")
 
 
 async def test_trimmed_whitespace_is_booked(counter: TokenCounter) -> None:

@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from gateway.config.model import Tokens
-from gateway.errors import PromptTooLong
-from gateway.tokens.policy import cap_completion, enforce_prompt
-from gateway.values import Estimate, Request
+from gateway.tokens.count import CountedPart
+from gateway.tokens.policy import cap_completion, largest, too_long
+from gateway.values import Request
 
 
 def request(endpoint: str = "chat", **caps: int) -> Request:
@@ -13,15 +13,14 @@ def request(endpoint: str = "chat", **caps: int) -> Request:
     return Request(endpoint, b"{}", {}, "gpt-4o", completion_caps=caps, completion_cap=highest)
 
 
-def test_a_prompt_at_the_limit_passes() -> None:
-    enforce_prompt(request(), Estimate(100, "exact"), Tokens(max_prompt=100), route="support")
+def parts(*tokens: int) -> list[CountedPart]:
+    return [CountedPart(f"messages[{index}]", count, "exact") for index, count in enumerate(tokens)]
 
 
-def test_a_prompt_over_the_limit_names_both_numbers_and_the_route() -> None:
-    with pytest.raises(PromptTooLong) as caught:
-        enforce_prompt(request(), Estimate(101, "exact"), Tokens(max_prompt=100), route="support")
-    assert (caught.value.prompt_tokens, caught.value.max_prompt) == (101, 100)
-    assert "'support'" in caught.value.message
+def test_a_refusal_names_both_numbers_and_the_route() -> None:
+    refusal = too_long(request(), parts(1, 100), 100, route="support")
+    assert (refusal.prompt_tokens, refusal.max_prompt) == (101, 100)
+    assert "'support'" in refusal.message
 
 
 @pytest.mark.parametrize(
@@ -29,13 +28,22 @@ def test_a_prompt_over_the_limit_names_both_numbers_and_the_route() -> None:
     [("chat", "messages"), ("completions", "prompt"), ("embeddings", "input"), ("responses", "input")],
 )
 def test_the_field_that_is_too_long_is_named(endpoint: str, field: str) -> None:
-    with pytest.raises(PromptTooLong) as caught:
-        enforce_prompt(request(endpoint), Estimate(101, "exact"), Tokens(max_prompt=100), route="support")
-    assert caught.value.param == field
+    assert too_long(request(endpoint), parts(101), 100, route="support").param == field
 
 
-def test_without_a_limit_every_prompt_passes() -> None:
-    enforce_prompt(request(), Estimate(10**9, "exact"), Tokens(), route="support")
+def test_the_largest_parts_come_first_and_those_of_one_label_are_one() -> None:
+    calls = [CountedPart("messages[1]", 3_000, "fitted"), CountedPart("tools", 800, "fitted")]
+    assert largest([*parts(10, 2_120, 7, 6, 5, 4), *calls]) == [
+        ("messages[1]", 5_120),
+        ("tools", 800),
+        ("messages[0]", 10),
+        ("messages[2]", 7),
+        ("messages[3]", 6),
+    ]
+
+
+def test_a_word_of_the_clients_cannot_swell_the_message() -> None:
+    assert largest([CountedPart("tools." + "x" * 10_000, 1, "bound")]) == [("tools." + "x" * 54, 1)]
 
 
 @pytest.mark.parametrize(
