@@ -117,7 +117,7 @@ def _rolter(binary: str, place: Place, *, is_cached: bool) -> Launch:
     return Launch(
         argv,
         ready_port=place.port,
-        ready_path="/health",
+        ready_path="/readyz",
         files={"rolter.toml": config + ("[cache]\nenabled = true\n" if is_cached else "")},
         env={**ONE_THREAD, "UPSTREAM_KEY": UPSTREAM_KEY},
     )
