@@ -11,7 +11,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-clients lint lock clean run-env dev-env
+.PHONY: help demo serve test test-clients fuzz lint lock clean run-env dev-env
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ lint: dev-env ## ruff and mypy
 	$(DEV)/bin/ruff check
 	$(DEV)/bin/ruff format --check
 	$(DEV)/bin/mypy
+
+fuzz: dev-env ## damaged request streams through both lanes, about five minutes (ARGS="--count N --seed S")
+	@$(DEV)/bin/python -m tests.fuzz.requests $(ARGS)
 
 bench: dev-env ## CPU per request beside nginx, about five minutes (ARGS=--quick; docs/performance.md; wants nginx and wrk)
 	@$(DEV)/bin/python -m tests.bench.compare $(ARGS)

@@ -20,8 +20,16 @@ from gateway.wire.endpoint import Endpoint
 MAX_HEAD_BYTES = 16 << 10
 """Of a request that the lane serves; aiohttp, which gets the others, allows 128 headers of 8 KB."""
 
-_ELSEWHERE = tuple(map(istr, ("Transfer-Encoding", "Content-Encoding", "Upgrade", "Expect", "Origin")))
-"""Each of them is rare and means work that aiohttp and its handlers do."""
+_ELSEWHERE = tuple(
+    map(
+        istr,
+        (
+            *("Transfer-Encoding", "Content-Encoding", "Upgrade", "Expect", "Origin"),
+            *("Content-Location", "Content-Range", "ETag", "Max-Forwards", "Server"),
+        ),
+    )
+)
+"""What means work that aiohttp and its handlers do, and then what is in no request but must not stand twice in one."""
 _LENGTH = re.compile(r"[0-9]{1,10}")
 _HOST = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:\[\]%-]*")
 """RFC 3986, 3.2.2 and 3.2.3, loosely: nothing in it passes for a path, a user or a second host."""
@@ -45,7 +53,7 @@ class HeadReader:
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._endpoints = {b"POST /v1%s HTTP/1.1" % endpoint.path.encode(): endpoint for endpoint in endpoints}
-        self._names: dict[bytes, istr] = {}
+        self._names = _Names()
 
     def may_begin_with(self, data: bytes) -> bool:
         """Whether a head that `read` accepts may begin with `data`, which has no empty line yet."""
@@ -54,42 +62,41 @@ class HeadReader:
             is_ours = first in self._endpoints
         else:
             is_ours = any((line + b"\r").startswith(data) for line in self._endpoints)
-        return is_ours and len(data) < MAX_HEAD_BYTES and data.count(b"\n") == data.count(b"\r\n")
+        return is_ours and len(data) < MAX_HEAD_BYTES and _parsed(data) is not None
 
     def read(self, head: bytes) -> Head | None:
         """`head`, its empty line included, or None: it has not the one plain form that the lane serves."""
         endpoint = self._endpoints.get(head[: head.find(b"\r\n")])
-        if endpoint is None or len(head) > MAX_HEAD_BYTES:
+        if endpoint is None or len(head) > MAX_HEAD_BYTES or b" \r\n" in head or b"\t\r\n" in head:
             return None
-        lines = _Lines()
-        try:
-            HttpRequestParser(lines).feed_data(head)
-        except (HttpParserError, HttpParserUpgrade):
+        lines = _parsed(head)
+        if lines is None or not lines.are_complete:
             return None
-        name = self._name
-        headers = CIMultiDict([(name(key), value.decode("utf-8", "surrogateescape")) for key, value in lines.pairs])
+        names = self._names
+        headers = CIMultiDict([(names[name], value.decode("utf-8", "surrogateescape")) for name, value in lines.pairs])
         lengths = headers.getall("Content-Length", ())
-        connection = headers.get("Connection", "keep-alive").lower()
+        connection = ", ".join(headers.getall("Connection", ("keep-alive",))).lower()
         if (
-            not lines.are_complete
-            or len(lengths) != 1
+            len(lengths) != 1
             or not _LENGTH.fullmatch(lengths[0])
             or connection not in ("keep-alive", "close")
-            or any(name in headers for name in _ELSEWHERE)
+            or any(map(headers.__contains__, _ELSEWHERE))
+            or len(headers.getall("Content-Type", ())) > 1
+            or len(headers.getall("User-Agent", ())) > 1
             or ambiguity(headers) is not None
         ):
             return None
         return Head(endpoint, headers, int(lengths[0]), connection == "keep-alive")
 
-    def _name(self, raw: bytes) -> istr:
-        """Clients spell few names in few ways: each is decoded and lowercased once."""
-        try:
-            return self._names[raw]
-        except KeyError:
-            name = istr(raw.decode("latin-1"))
-            if len(self._names) < _NAMES_KEPT:
-                self._names[raw] = name
-            return name
+
+class _Names(dict[bytes, istr]):
+    """Clients spell few names in few ways: each is decoded and lowercased once."""
+
+    def __missing__(self, raw: bytes) -> istr:
+        name = istr(raw.decode("latin-1"))
+        if len(self) < _NAMES_KEPT:
+            self[raw] = name
+        return name
 
 
 class _Lines:
@@ -106,6 +113,16 @@ class _Lines:
 
     def on_headers_complete(self) -> None:
         self.are_complete = True
+
+
+def _parsed(head: bytes) -> _Lines | None:
+    """What is there of `head`; None when it can be no HTTP, however it goes on."""
+    lines = _Lines()
+    try:
+        HttpRequestParser(lines).feed_data(head)
+    except (HttpParserError, HttpParserUpgrade):
+        return None
+    return lines
 
 
 def ambiguity(headers: Headers, *, needs_host: bool = True) -> str | None:

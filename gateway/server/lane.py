@@ -86,8 +86,7 @@ class Lane:
         tasks = [connection.task for connection in self.connections if connection.task is not None]
         for connection in list(self.connections):
             connection.abort()
-        for task in tasks:
-            task.cancel()
+            connection.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._sweeping.cancel()
 
@@ -110,6 +109,7 @@ class Connection(asyncio.Protocol):
         "_buffer",
         "_client",
         "_has_place",
+        "_has_started",
         "_head",
         "_is_reading",
         "_lane",
@@ -145,6 +145,7 @@ class Connection(asyncio.Protocol):
         # ---- serving
         self.task: asyncio.Task[None] | None = None
         self._client: LaneClient | None = None
+        self._has_started = False
         self._has_place = False
         """It is counted as in flight."""
         # ---- writing
@@ -169,14 +170,13 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self.deadline = math.inf
         if self.task is not None:
-            self.task.cancel()
+            self.cancel()
         else:
             self._leave()
 
     def eof_received(self) -> None:
         """Nobody reads answers of ours any more, or so it is held on both lanes; the transport closes itself."""
-        if self.task is not None:
-            self.task.cancel()
+        self.cancel()
         if self._transport is not None:
             self._watch_reader(self._transport, Phase.CLOSING)
 
@@ -274,18 +274,28 @@ class Connection(asyncio.Protocol):
         incoming = Incoming(request_id(head.headers), head.headers, body, self._received_s)
         self._client = LaneClient(self, closes=self._is_last(head))
         self._phase, self.deadline = Phase.SERVING, math.inf
+        self._has_started = False
         self.task = self._lane.loop.create_task(self._serve(head, incoming, self._client))
 
     async def _serve(self, head: Head, incoming: Incoming, client: LaneClient) -> None:
+        self._has_started = True
         try:
             await self._lane.gateway.pipeline.serve(head.endpoint, incoming, client)
         except Exception:
             log.exception("request %s failed inside the gateway", incoming.request_id)
         finally:
-            self.task = self._client = None
             self._served(client)
 
+    def cancel(self) -> None:
+        """Whatever is being done for this client is in vain."""
+        if self.task is None or self._client is None:
+            return
+        self.task.cancel()
+        if not self._has_started:  # then none of its code ever runs
+            self._served(self._client)
+
     def _served(self, client: LaneClient) -> None:
+        self.task = self._client = None
         self._give_up_place()
         transport = self._transport
         if transport is None:

@@ -62,8 +62,11 @@ class StrictHandler(web.RequestHandler):
         if status == 400:
             what = (message or "").partition("\n")[0].rstrip(":. ")[:200]
             error: GatewayError = BadRequest(f"The request is not valid HTTP/1.1: {what}.")
+        elif isinstance(exc, UnicodeError):  # aiohttp quotes an Expect header that it does not know
+            error = BadRequest("The request is not valid HTTP/1.1: a header is not text.")
         else:
-            log.error("a request failed outside its handler", exc_info=exc)
+            if not isinstance(exc, ConnectionError):  # that is a client which left
+                log.error("a request failed outside its handler", exc_info=exc)
             error = GatewayError("The gateway failed; its operator's log has the cause.")
         response = error_response(request, error)
         response.force_close()
