@@ -161,9 +161,8 @@ def plan(options: argparse.Namespace) -> Plan:
     targets += gateways(ROOT)
     if options.against:
         targets += gateways(options.against.resolve(), suffix=f" of {options.against.name}")
-    others, missing = peers.found()
-    targets += others
-    skipped |= missing
+    targets += peers.targets()
+    skipped |= peers.missing()
     if find_binary() is None:
         skipped |= {target.name: "needs a redis-server on PATH" for target in targets if target.needs_redis}
     if options.targets:
@@ -202,6 +201,7 @@ def circumstances(command: str) -> dict[str, Any]:
         "machine": f"{os.cpu_count()} cores, {cpu.partition(':')[2].strip()}, Linux {platform.release()}",
         "python": platform.python_version(),
         "nginx": _first_line("nginx", "-v").rpartition("/")[2],
+        "peers": ", ".join(f"{peer.name} {peer.version}" for peer in peers.found()) or "none",
         "load": "wrk; streams on asyncio" if which("wrk") else "asyncio (`apt install wrk` disturbs less)",
     }
 

