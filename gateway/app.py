@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from gateway.accounting.prices import PriceTable
@@ -14,7 +15,8 @@ from gateway.cache.stores import EntryStore, MemoryStore, RedisStore
 from gateway.catalog import Catalog
 from gateway.clock import Clock, SystemClock
 from gateway.config.load import Loaded
-from gateway.config.model import Config
+from gateway.config.model import Config, Server
+from gateway.errors import ConfigError
 from gateway.passthrough import Passthrough
 from gateway.pipeline import Pipeline
 from gateway.record import Record
@@ -51,7 +53,7 @@ class Gateway:
 async def running_gateway(
     loaded: Loaded, *, log_fd: int = 2, encodings: Encodings | None = None
 ) -> AsyncIterator[Gateway]:
-    """Everything built and started for `loaded`; raises ConfigError for a classifier that cannot be used.
+    """Everything built and started for `loaded`; raises ConfigError for a classifier or encoder that cannot be used.
 
     Access lines go to the file descriptor `log_fd`, 2 being stderr. `encodings` are worth sharing
     where a process has several gateways, one after the other or a simulator beside: 90 MB, 0.3 s.
@@ -59,9 +61,9 @@ async def running_gateway(
     config = loaded.config
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        encodings = encodings or Encodings()
+        encodings = encodings or _encodings(config.server)
         warm = asyncio.create_task(encodings.load(), name="load the default encoding")
-        prices = PriceTable.build(config.prices, at=datetime.now(UTC))
+        prices = PriceTable.build(config.prices, at=datetime.now(UTC), limits=config.model_limits)
         router = Router(config, loaded.folder)
         clients = {
             name: await stack.enter_async_context(UpstreamClient(name, upstream))
@@ -103,6 +105,13 @@ async def running_gateway(
             metrics=metrics,
             clock=clock,
         )
+
+
+def _encodings(server: Server) -> Encodings:
+    is_fast = server.encoder == "toktok"
+    if is_fast and find_spec("toktok") is None:
+        raise ConfigError(["server.encoder: toktok is not installed: pip install 'llm-gateway[fast]', or use tiktoken"])
+    return Encodings(is_fast=is_fast)
 
 
 async def _store(config: Config, clock: Clock, stack: AsyncExitStack) -> "tuple[EntryStore, Kv | None]":

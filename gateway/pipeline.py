@@ -32,6 +32,7 @@ from gateway.routing.match import RouteTable
 from gateway.routing.router import Router
 from gateway.tokens.apply import apply, enforce_prompt
 from gateway.tokens.count import TokenCounter
+from gateway.tokens.prompt import count_alike
 from gateway.upstream.call import Answer, EventStream, Outgoing, Upstreams
 from gateway.upstream.collect import Collector, read_answer
 from gateway.upstream.relay import relay
@@ -114,6 +115,8 @@ class Pipeline:
         query = turn.endpoint.query(request) if route.tier == "auto" else ""
         forced = headers.get("x-gateway-tier")
         decision = record.decision = self.router.decide(route, model=request.model, query=query, forced=forced)
+        record.context = self.prices.limits(decision.targets[0]).context
+        await self._recount(record, request, counting_model, decision.targets[0].model)
         self._demand_price(decision.targets[0])
         found = await self._look_up(turn, request, route, decision)
         if isinstance(found, Hit):
@@ -198,16 +201,16 @@ class Pipeline:
         if isinstance(answer, EventStream):
             await self._relay(turn, request, answer, slot)
         else:
-            await self._pass_on(turn, answer, slot)
+            await self._pass_on(turn, request, answer, slot)
 
-    async def _pass_on(self, turn: Turn, answer: Answer, slot: Slot | None) -> None:
+    async def _pass_on(self, turn: Turn, request: Request, answer: Answer, slot: Slot | None) -> None:
         """Account for a whole answer, then send it on as it came."""
         record = turn.record
         is_complete = is_stored = False
         if answer.status == 200:
             transcript = read_answer(turn.endpoint, answer.body)
             is_complete = transcript.is_complete
-            await self._charge(record, transcript)
+            await self._charge(record, request, transcript)
             is_stored = await self._publish(record, slot, transcript)
         headers = [*wire_headers.to_client(answer.headers), *_cache_status(record, is_stored=is_stored)]
         await self._answer(turn, answer.status, headers, answer.body)
@@ -227,7 +230,7 @@ class Pipeline:
         finally:
             stream.close()
             transcript = collector.finish(want_body=is_over and slot is not None)
-            await self._charge(record, transcript)
+            await self._charge(record, request, transcript)
         if error is None and not transcript.is_complete:
             error = UpstreamCut("The model API ended its stream before the answer was complete.")
         if error is None:
@@ -239,14 +242,21 @@ class Pipeline:
         await client.end()
         record.is_success = error is None
 
-    # ------------------------------------------------------------------ money
+    # ------------------------------------------------------------------ tokens and money
+
+    async def _recount(self, record: Record, request: Request, counted_for: str, model: str) -> None:
+        """The prompt as `model` counts it, which may be otherwise than the one that it was `counted_for`."""
+        if not count_alike(counted_for, model):
+            record.estimate = await self.counter.estimate(request, model)
 
     def _demand_price(self, target: Target) -> None:
         if self.unknown_price == "reject" and self.prices.rates(target) is None:
             raise PriceUnknown(target.model)
 
-    async def _charge(self, record: Record, transcript: Transcript) -> None:
+    async def _charge(self, record: Record, request: Request, transcript: Transcript) -> None:
         """Book what an answer used: as the upstream reported it, else as we count it."""
+        if record.decision is not None and record.target is not None:
+            await self._recount(record, request, record.decision.targets[0].model, record.target.model)
         if transcript.usage is not None:
             book(record, transcript.usage, self.prices, source="computed")
             return

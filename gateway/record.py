@@ -35,6 +35,8 @@ class Record:
     is_stream: bool = False
     estimate: Estimate | None = None
     """Of the prompt as it is sent on: trimmed, shortened, counted for the decided target."""
+    context: int | None = None
+    """Tokens that the decided target takes, prompt and completion together; None where nobody says."""
     dropped_messages: int = 0
     """Left out by the route's `over_prompt: drop_oldest`."""
     dropped_tokens: int = 0

@@ -140,6 +140,15 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelLimits:
+    """The most tokens that a model takes; None where nobody says."""
+
+    context: int | None = None
+    """Prompt and completion together."""
+    completion: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     nanousd: int
     source: CostSource

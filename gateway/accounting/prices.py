@@ -1,24 +1,23 @@
 """What a token of each model costs: the operator's own prices first, then the shipped ones.
 
-A configured price is written for `model` or `upstream/model` and may hold `*` and `?`. The most
-particular one wins: an exact key before a pattern, `upstream/model` before `model`, a longer
-pattern before a shorter one. A configured 0 means free; that is how a model of one's own is priced.
+A configured price is written for a name or a pattern (`named.py`). A configured 0 means free; that is
+how a model of one's own is priced. The limits of models come from the same two places, each number by itself.
 
 Everything is compiled when the table is built, and what a name came to is remembered. Unknown names
 come from clients and there is no end of them, so that memory is bounded, and so are the labels: a
 model the table knows only by a rule or pattern is labelled by what it was recognised as.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
 
+from gateway.accounting.named import ByName
 from gateway.accounting.shipped import Catalogue, Listed, find, pico_per_token, shipped
-from gateway.config.model import Price
-from gateway.values import Rates, Target
+from gateway.config.model import ModelLimit, Price
+from gateway.values import ModelLimits, Rates, Target
 
 OTHER = "other"
 """The metric label of every model the table does not know."""
@@ -33,31 +32,38 @@ LONGEST_NAME = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Priced:
+class Known:
     """What the table knows of one target."""
 
     rates: Rates | None
     label: str
+    limits: ModelLimits
 
 
-UNKNOWN = Priced(None, OTHER)
+UNKNOWN = Known(None, OTHER, ModelLimits())
 
 
 class PriceTable:
     """Prices as they were when the table was built; build another for another configuration or day."""
 
-    def __init__(self, overrides: Mapping[str, Price], catalogues: Mapping[str, Catalogue]) -> None:
-        self._exact = {key: _own(price) for key, price in overrides.items() if not _is_pattern(key)}
-        patterns = sorted(filter(_is_pattern, overrides), key=len, reverse=True)
-        self._patterns = [(_compiled(key), key, _own(overrides[key])) for key in patterns]
+    def __init__(
+        self,
+        overrides: Mapping[str, Price],
+        catalogues: Mapping[str, Catalogue],
+        limits: Mapping[str, ModelLimit] | None = None,
+    ) -> None:
+        self._own = ByName({key: _own(price) for key, price in overrides.items()})
+        self._own_limits = ByName(limits or {})
         self._catalogues = catalogues
         self._guesses = tuple(dict.fromkeys((*(id_ for id_ in GUESSED_FIRST if id_ in catalogues), *catalogues)))
-        self._memory: dict[tuple[str, str], Priced] = {}
+        self._memory: dict[tuple[str, str], Known] = {}
 
     @classmethod
-    def build(cls, overrides: Mapping[str, Price], *, at: datetime) -> "PriceTable":
+    def build(
+        cls, overrides: Mapping[str, Price], *, at: datetime, limits: Mapping[str, ModelLimit] | None = None
+    ) -> "PriceTable":
         """The shipped prices that hold `at` (aware) under the configured ones. Takes some 50 ms."""
-        return cls(overrides, _shipped_on(at.astimezone(UTC).date()))
+        return cls(overrides, _shipped_on(at.astimezone(UTC).date()), limits)
 
     def rates(self, target: Target) -> Rates | None:
         """What `target` charges a token; None where nobody knows, which is never to be read as free."""
@@ -67,7 +73,11 @@ class PriceTable:
         """The model's name for metrics, out of a closed set: the configured and the shipped names, and `other`."""
         return self._known(target).label
 
-    def _known(self, target: Target) -> Priced:
+    def limits(self, target: Target) -> ModelLimits:
+        """What `target` takes at most. The shipped data has contexts alone: a completion limit is always configured."""
+        return self._known(target).limits
+
+    def _known(self, target: Target) -> Known:
         key = (target.upstream, target.model)
         known = self._memory.get(key)
         if known is None:
@@ -79,15 +89,18 @@ class PriceTable:
             self._memory[key] = known
         return known
 
-    def _look_up(self, target: Target) -> Priced:
-        for name in (str(target), target.model):
-            if name in self._exact:
-                return Priced(self._exact[name], target.model)
+    def _look_up(self, target: Target) -> Known:
         listed = self._listed(target)
-        for fits, key, own in self._patterns:
-            if fits(str(target)) or fits(target.model):
-                return Priced(own, listed.name if listed else key)
-        return Priced(listed.rates, listed.name) if listed else UNKNOWN
+        limits = self._limits(target, listed)
+        own = self._own.find(target)
+        if own is not None:
+            return Known(own.value, own.name if own.is_exact or listed is None else listed.name, limits)
+        return Known(listed.rates, listed.name, limits) if listed else Known(None, OTHER, limits)
+
+    def _limits(self, target: Target, listed: Listed | None) -> ModelLimits:
+        own = self._own_limits.find(target)
+        context, completion = (own.value.context, own.value.completion) if own else (None, None)
+        return ModelLimits(context if context is not None or listed is None else listed.context, completion)
 
     def _listed(self, target: Target) -> Listed | None:
         """The shipped entry for `target`, looked for under its whole name, then without a `vendor/` in front."""
@@ -114,15 +127,6 @@ def _spellings(model: str) -> Iterator[str]:
     _, slash, name = model.partition("/")
     if slash:
         yield name
-
-
-def _is_pattern(key: str) -> bool:
-    return "*" in key or "?" in key
-
-
-def _compiled(pattern: str) -> Callable[[str], object]:
-    """Only `*` and `?` are special: model names hold brackets of their own."""
-    return re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL).fullmatch
 
 
 def _own(price: Price) -> Rates:

@@ -43,6 +43,8 @@ class Listed:
     name: str
     """In the data's spelling: what was asked for if listed in full, else the id of the model whose rule fits."""
     rates: Rates | None
+    context: int | None = None
+    """Tokens that the model takes, prompt and completion together, where the data says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +148,12 @@ def _catalogue(provider: Any, on: date) -> Catalogue:
     rules: list[tuple[Rule, Listed]] = []
     for model in provider.models:
         price = rates(prices_on(model.prices, on))
-        listed = Listed(model.id, price)
+        context = getattr(model, "context_window", None)
+        listed = Listed(model.id, price, context)
         ids.setdefault(model.id.lower(), listed)
         for clause in _alternatives(model.match):
             if type(clause).__name__ == "ClauseEquals":
-                exact.setdefault(clause.equals.lower(), Listed(clause.equals, price))
+                exact.setdefault(clause.equals.lower(), Listed(clause.equals, price, context))
             else:
                 rules.append((_rule(clause), listed))
     # An id need not fit its own model's rule (`codestral` is a family's name), and then stands last.

@@ -76,6 +76,7 @@ class Server(Section):
     body_timeout_s: Seconds = 60
     write_timeout_s: Seconds = Field(60, description="a client that reads nothing for this long is cut")
     keep_alive_s: Seconds = 75
+    encoder: Literal["tiktoken", "toktok"] = Field("tiktoken", description="toktok: the [fast] extra, for long prompts")
     drain_s: Seconds = Field(30, description="how long requests in flight may take after SIGTERM")
 
 
@@ -116,6 +117,13 @@ class Price(Section):
     input: Usd
     output: Usd
     cached_input: Usd | None = Field(None, description="default: as input")
+
+
+class ModelLimit(Section):
+    """What a model takes, in tokens, where the price data lacks it or is wrong."""
+
+    context: int | None = Field(None, ge=1, description="prompt and completion together")
+    completion: int | None = Field(None, ge=1, description="the longest answer")
 
 
 # ------------------------------------------------------------------ limits and budgets
@@ -277,6 +285,7 @@ class Config(Section):
     keys: tuple[Key, ...] = ()
     prices: dict[Pattern, Price] = Field({}, description="model or upstream/model, may hold *; over the shipped table")
     unknown_price: Literal["flag", "reject"] = "flag"
+    model_limits: dict[Pattern, ModelLimit] = Field({}, description="named as in prices; over the shipped table")
 
     def targets(self, tier: Tier) -> tuple[Target, ...]:
         """The targets of `tier` in the order they are tried; empty when it is not configured."""

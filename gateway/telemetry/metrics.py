@@ -22,6 +22,8 @@ OVERHEAD_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 
 TOKENS = (10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000)
 RATIOS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1, 1.001, 1.01, 1.02, 1.05, 1.1, 1.25, 2)
 """Fine around 1, so that an exact count (0.999 < ratio <= 1) stands apart."""
+NEAR_CONTEXT = 0.8
+"""Share of a model's context window from which a prompt counts as near its end."""
 PROBABILITIES = tuple(n / 20 for n in range(1, 21))
 
 
@@ -90,6 +92,11 @@ class Metrics:
             "gateway_dropped_messages_total",
             "Messages left out of prompts that were longer than their route allows (over_prompt: drop_oldest).",
             ("route",),
+        )
+        self.context_near = Counter(
+            "gateway_context_window_near_total",
+            "Prompts that fill more than 80% of the context window of the model they were decided for.",
+            ("route", "model"),
         )
         self.prompt_tokens = Histogram(
             "gateway_prompt_tokens",
@@ -193,6 +200,8 @@ class Metrics:
             self.rejected.inc((route, record.rejected))
         if estimate := record.estimate:
             self.prompt_tokens.observe(by_route, estimate.prompt_tokens)
+            if record.decision and record.context and estimate.prompt_tokens > NEAR_CONTEXT * record.context:
+                self.context_near.inc((route, self.label(record.decision.targets[0])))
         if record.dropped_messages:
             self.dropped_messages.inc(by_route, record.dropped_messages)
         if record.cache:

@@ -63,10 +63,15 @@ CHAT_EXTRA = 1
 """An image counted in patches costs one token more in a chat completion than in a response (4 rows, 4 exact)."""
 
 
+def system_of(model: str) -> Tiles | Patches:
+    """What `model` charges images by."""
+    name = bare_name(model)
+    return next((system for pattern, system in _SYSTEMS if pattern.match(name)), _DEFAULT)
+
+
 def image_tokens(model: str, size: tuple[int, int] | None, detail: Any, *, is_chat: bool) -> tuple[int, CountKind]:
     """Tokens of one image; the most that any size could cost where `size` is not known."""
-    name = bare_name(model)
-    system = next((system for pattern, system in _SYSTEMS if pattern.match(name)), _DEFAULT)
+    system = system_of(model)
     if isinstance(system, Tiles):
         if detail == "low":
             return system.base, "exact"

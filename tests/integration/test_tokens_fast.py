@@ -4,7 +4,11 @@ import random
 
 import pytest
 
-from gateway.tokens.encodings import FAST_CHARS, Encodings
+from gateway.app import _encodings, running_gateway
+from gateway.config.model import Server
+from gateway.errors import ConfigError
+from gateway.tokens.encodings import FAST_CHARS, Encodings, FastEncoder
+from tests.support.config import SMALL, read
 from tests.support.token_rows import rows
 from tests.support.tokens import encodings
 
@@ -38,3 +42,17 @@ def test_both_encoders_count_alike(fast: Encodings, name: str) -> None:
 def test_lone_surrogates_are_left_to_tiktoken(fast: Encodings) -> None:
     text = "x \ud800 " * FAST_CHARS
     assert fast.load_here("o200k_base").count(text) == encodings().load_here("o200k_base").count(text)
+
+
+def test_the_configuration_chooses_the_encoder() -> None:
+    chosen = _encodings(Server(encoder="toktok")).load_here()
+    assert isinstance(chosen, FastEncoder)
+
+
+async def test_an_encoder_that_is_not_installed_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.app.find_spec", lambda name: None)
+    with pytest.raises(ConfigError) as caught:
+        async with running_gateway(read(f"server: {{encoder: toktok}}\n{SMALL}")):
+            pass
+    told = "server.encoder: toktok is not installed: pip install 'llm-gateway[fast]', or use tiktoken"
+    assert caught.value.problems == [told]

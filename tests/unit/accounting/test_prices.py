@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.accounting.prices import MEMORY, PriceTable
-from gateway.config.model import Price
-from gateway.values import Rates, Target
+from gateway.config.model import ModelLimit, Price
+from gateway.values import ModelLimits, Rates, Target
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)
 GPT_4O_MINI = Rates(input=150_000, cached_input=75_000, output=600_000)
@@ -114,6 +114,24 @@ def test_brackets_and_dots_in_a_pattern_are_themselves() -> None:
 def test_labels_come_from_the_configuration_and_the_price_data(target: str, label: str) -> None:
     prices = PriceTable.build({"my-model": own(1), "sim/*": own(2)}, at=AT)
     assert prices.label(Target.parse(target)) == label
+
+
+def test_limits_are_the_configured_ones_over_the_shipped_each_by_itself() -> None:
+    limits = {
+        "gpt-4o": ModelLimit(completion=16_384),
+        "my-*": ModelLimit(context=32_000, completion=4_000),
+        "my-large": ModelLimit(context=64_000),
+        "gpt-4o-mini": ModelLimit(context=1_000),
+    }
+    prices = PriceTable.build({}, at=AT, limits=limits)
+    names = ("gpt-4o", "gpt-4o-mini", "my-large", "my-own", "unheard-of")
+    assert {name: prices.limits(Target("up", name)) for name in names} == {
+        "gpt-4o": ModelLimits(128_000, 16_384),
+        "gpt-4o-mini": ModelLimits(1_000, None),
+        "my-large": ModelLimits(64_000, None),
+        "my-own": ModelLimits(32_000, 4_000),
+        "unheard-of": ModelLimits(None, None),
+    }
 
 
 def test_names_that_clients_invent_do_not_fill_the_memory() -> None:

@@ -77,7 +77,7 @@ def test_names_no_list_holds_find_what_the_package_finds(catalogues: dict[str, C
 
 
 def test_a_reseller_falls_back_to_whom_it_resells(catalogues: dict[str, Catalogue]) -> None:
-    assert find(catalogues, "azure", "o3-pro") == Listed("o3-pro", Rates(20_000_000, 20_000_000, 80_000_000))
+    assert find(catalogues, "azure", "o3-pro") == Listed("o3-pro", Rates(20_000_000, 20_000_000, 80_000_000), 200_000)
 
 
 def test_rules_of_every_kind_are_read() -> None:

@@ -164,6 +164,11 @@ def test_an_unpriced_call_is_compared_too() -> None:
     assert found["token_count_error_ratio_count{gpt-4o-mini}"] == 1
 
 
+def test_a_prompt_near_the_end_of_its_context_window_is_counted_for_the_decided_model() -> None:
+    found = scraped(record(context=1_250), record(context=1_249), record(context=1_249, target=None), record())
+    assert some(found, "context") == {"context_window_near_total{support,gpt-4o-mini}": 2}
+
+
 def test_dropped_messages_are_counted_by_route() -> None:
     found = scraped(record(dropped_messages=2, dropped_tokens=90), record(dropped_messages=1), record())
     assert some(found, "dropped") == {"dropped_messages_total{support}": 3}
