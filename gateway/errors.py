@@ -221,12 +221,12 @@ class UpstreamCut(UpstreamError):
 
 
 class StoreUnavailable(GatewayError):
-    """The shared store did not answer in time, or not at all; `was_sent`: it may have done its work all the same."""
+    """The shared store did not answer in time, or not at all; `may_have_run`: it may yet do, or have done, its work."""
 
-    def __init__(self, op: str, *, was_sent: bool = True) -> None:
+    def __init__(self, op: str, *, may_have_run: bool = True) -> None:
         super().__init__(f"The gateway's store did not answer ({op}).")
         self.op = op
-        self.was_sent = was_sent
+        self.may_have_run = may_have_run
 
 
 class ConfigError(Exception):

@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from gateway.clock import Clock
 from gateway.errors import ConfigError, StoreUnavailable
@@ -173,7 +173,8 @@ class Kv:
     def _checked(self, op: str, answer: object) -> object:
         if isinstance(answer, Exception):
             self.errors[op] += 1
-            raise StoreUnavailable(op, was_sent=answer is not _NOT_SENT) from answer
+            is_certain = answer is _NOT_SENT or isinstance(answer, ResponseError)
+            raise StoreUnavailable(op, may_have_run=not is_certain) from answer
         return answer
 
     # ------------------------------------------------------------------ one turn, one pipeline

@@ -5,14 +5,16 @@
 --          and t tokens a minute, c concurrent; budgets: k in tokens, u in nano-dollars
 --   id     of the grant to open; empty for a request that has nothing to settle
 -- Returns now, a verdict, and how full each limit is: after it was taken, or before it was refused.
-local ADMITTED, REFUSED, CHEAP, CLOSED = 0, 1, 2, 3
+local ADMITTED, REFUSED, CHEAP, CLOSED, EMPTY = 0, 1, 2, 3, 4
 
 local id, lease_ms, tokens, nanousd = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local may_be_cheap = ARGV[8] == '1'
 local demand = { r = TICKS, t = tokens * TICKS, c = id ~= '' and 1 or 0, k = tokens, u = nanousd }
 local now = now_ms()
 
-if id ~= '' and call('EXISTS', key_of('grant', id)) == 1 then
+if id ~= '' and call('EXISTS', KEYS[1] .. ':beat') == 0 then
+  return { now, EMPTY, {} }
+elseif id ~= '' and call('EXISTS', key_of('grant', id)) == 1 then
   return { now, CLOSED, {} }
 end
 

@@ -144,6 +144,9 @@ class Admission:
             return Grant("")
         try:
             answer = await self._store.admit(ask)
+            if answer.verdict is Verdict.EMPTY:
+                await self._keeper.restore()
+                answer = await self._store.admit(ask)
             if answer.verdict is Verdict.REFUSED and ask.id and await self._keeper.catch_up():
                 answer = await self._store.admit(ask)  # what this process had not given back yet may be there now
         except StoreUnavailable as error:
@@ -182,7 +185,7 @@ class Admission:
         """The store is away. What it may have taken all the same is given back, or charged, when it is there again."""
         is_open = ask.plan.may_fail_open or not ask.id
         if not is_open:
-            if error.was_sent:
+            if error.may_have_run:
                 self._keeper.settle(Closing(ask.id, 0, 0, unsure=ask.plan))
             raise BudgetUnavailable from error
         if ask.plan.rates or ask.plan.slots:
@@ -191,7 +194,7 @@ class Admission:
             return Grant("")
         if ask.plan.ceilings:
             self.unchecked["budgets"] += 1
-        elif not error.was_sent:
+        elif not error.may_have_run:
             return Grant("")
 
         def settle(grant: Grant) -> None:
@@ -208,7 +211,7 @@ class Admission:
 
     def _note(self, plan: Plan, answer: Answer, standing: dict[str, Standing]) -> None:
         """What was learnt of rates, for the client, and of budgets, for the next decision."""
-        if answer.verdict is Verdict.CLOSED:
+        if not answer.levels:
             return
         if plan.rates:
             standing.update(_tightest(plan, answer.levels))
@@ -278,7 +281,7 @@ def _tightest(plan: Plan, levels: Sequence[int]) -> dict[str, Standing]:
 
 def _refusal(ask: Ask, answer: Answer) -> GatewayError:
     """Why an ask was refused. What passes by waiting is said first: the rest can be said when that is over."""
-    if answer.verdict is Verdict.CLOSED:
+    if not answer.levels:  # the store knows the id already, or was emptied twice in a row
         return BudgetUnavailable()
     levels = iter(answer.levels)
     return _rate_refusal(ask, levels) or _budget_refusal(ask, levels, answer.now_ms)

@@ -81,6 +81,7 @@ class Keeper:
         self._taken_in = 0
         self._dealt_with = 0
         self._failures = 0
+        self._epoch: int | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -172,14 +173,26 @@ class Keeper:
         for at in range(0, len(uses), _AT_ONCE):
             gone = await self._store.renew(uses[at : at + _AT_ONCE], self.lease_ms)
             if still_open := [name for name in gone if self.open.pop(name, None)]:
-                log.warning("admission: %d open requests are unknown to the store; was it emptied?", len(still_open))
-        lost = await self._store.sweep(self.beat_ms)
-        if lost.grants:
+                log.warning("admission: %d open requests lost their lease: they could not be renewed", len(still_open))
+        swept = await self._store.sweep(self.beat_ms)
+        if swept.epoch != self._epoch:
+            await self.restore()
+        if (lost := swept.lost).grants:
             log.warning(
                 "admission: %d requests were lost with their process; they were charged %d tokens and $%.6f",
                 *(lost.grants, lost.tokens, lost.nanousd / NANO),
             )
             self.lost += lost
+        await self._look()
+
+    async def restore(self) -> None:
+        """Tell a store that is new or was emptied what is known here. Several processes add nothing up: each says
+        where an account must stand at least."""
+        if self._epoch is not None:
+            log.warning("admission: the store has lost its state; %d budgets are told from memory", len(self.levels))
+        self._epoch = await self._store.restore(self.levels)
+
+    async def _look(self) -> None:
         for at in range(0, len(self._accounts), _AT_ONCE):
             accounts = self._accounts[at : at + _AT_ONCE]
             now_ms, balances = await self._store.read(accounts)

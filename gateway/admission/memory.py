@@ -6,10 +6,11 @@ Fast and always there. Other processes know nothing of it, and it is empty after
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from gateway.admission.limits import TICKS, Bucket, Per, counter_name, has_room, level_at
 from gateway.admission.plan import Account, Ceiling, Plan, Rate
-from gateway.admission.stores import Answer, Ask, Balance, Closing, Lost, Verdict
+from gateway.admission.stores import Answer, Ask, Balance, Closing, Known, Lost, Swept, Verdict
 from gateway.clock import Clock
 
 _HOUR_MS = 3_600_000
@@ -156,18 +157,18 @@ class MemoryAdmissionStore:
             grant.ends_ms = ends_ms
         return gone
 
-    async def sweep(self, beat_ms: int) -> Lost:
+    async def sweep(self, beat_ms: int) -> Swept:
         now = self._now()
         if now - self._seen_ms > 2 * beat_ms or now < self._seen_ms:
             self._hold_ms = now + 2 * beat_ms
         self._seen_ms = now
         if now < self._hold_ms:
-            return Lost()
+            return Swept(Lost(), epoch=1)
         lost = Lost()
         for name in [name for name, grant in self._open.items() if grant.ends_ms <= now]:
             lost += self._lose(name, now)
         self._forget(now)
-        return lost
+        return Swept(lost, epoch=1)
 
     def _lose(self, name: str, now: int) -> Lost:
         grant = self._open.pop(name)
@@ -188,6 +189,15 @@ class MemoryAdmissionStore:
         }
 
     # ------------------------------------------------------------------ counters and buckets
+
+    async def restore(self, known: Known) -> int:
+        now = self._now()
+        for account, (level, at_ms) in known.items():
+            per = cast(Per, account.rpartition(":")[2])
+            name = counter_name(account, per, now)
+            if name == counter_name(account, per, at_ms) and level > self._level(name):
+                self._counter(name, per, now).settled += level - self._level(name)
+        return 1
 
     async def read(self, accounts: Sequence[Account]) -> tuple[int, list[Balance]]:
         now = self._now()

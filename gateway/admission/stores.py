@@ -11,7 +11,7 @@ until its lease ends unrenewed; then it is lost, and charged what was known of i
 Each method is one step: no other process sees half of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -30,6 +30,8 @@ class Verdict(IntEnum):
     """Past a soft budget: refused as it is, to be asked again for the cheap tier."""
     CLOSED = 3
     """Its id was settled before: this came too late."""
+    EMPTY = 4
+    """The store is new, or has forgotten everything: to be told by `restore` what was known, and asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Answer:
     verdict: Verdict
     levels: Sequence[int]
     """How full each limit of the plan is, in its order: ticks of a rate, slots held, tokens or nano-dollars settled
-    and reserved. After it was taken, or before it was refused."""
+    and reserved. After it was taken, or before it was refused; nothing when CLOSED or EMPTY."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,17 @@ class Balance:
     lost_grants: int
 
 
+@dataclass(frozen=True, slots=True)
+class Swept:
+    lost: Lost
+    epoch: int
+    """Changes when the store has forgotten everything; 0 until it is restored."""
+
+
+Known = Mapping[str, tuple[int, int]]
+"""Account → what was settled and reserved when last heard of, and when that was, in milliseconds."""
+
+
 class AdmissionStore(Protocol):
     """Raises StoreUnavailable when it cannot tell; whoever asks decides whether that lets a request pass."""
 
@@ -108,9 +121,13 @@ class AdmissionStore(Protocol):
         """Grants by id, with the tokens and nano-dollars used so far; returns the ids that are no longer open."""
         ...
 
-    async def sweep(self, beat_ms: int) -> Lost:
+    async def sweep(self, beat_ms: int) -> Swept:
         """End the leases that were not renewed, and delete what is over. To be called every `beat_ms`: after a gap,
         or a clock set back, it waits two beats for renewals before it ends any."""
+        ...
+
+    async def restore(self, known: Known) -> int:
+        """Have at least this much settled on each account, as far as it is of the present period; returns the epoch."""
         ...
 
     async def read(self, accounts: Sequence[Account]) -> tuple[int, list[Balance]]:
@@ -146,7 +163,7 @@ class RedisAdmissionStore:
         self._kv = kv
         self._prefix = prefix
         self._admit, self._settle, self._renew = script("admit"), script("settle"), script("renew")
-        self._sweep, self._read = script("sweep"), script("read")
+        self._sweep, self._restore, self._read = script("sweep"), script("restore"), script("read")
 
     async def admit(self, ask: Ask) -> Answer:
         answer = await self._kv.run(
@@ -178,14 +195,21 @@ class RedisAdmissionStore:
         assert isinstance(gone, list)
         return {name.decode() for name in gone}
 
-    async def sweep(self, beat_ms: int) -> Lost:
-        swept = Lost()
+    async def sweep(self, beat_ms: int) -> Swept:
+        lost = Lost()
         while True:
             found = await self._kv.run(self._sweep, self._prefix, beat_ms, _SWEPT_AT_ONCE)
             assert isinstance(found, list)
-            swept += Lost(*found)
-            if found[0] < _SWEPT_AT_ONCE:
-                return swept
+            epoch, *numbers = found
+            lost += Lost(*numbers)
+            if numbers[0] < _SWEPT_AT_ONCE:
+                return Swept(lost, epoch)
+
+    async def restore(self, known: Known) -> int:
+        args = [value for account, (level, at_ms) in known.items() for value in (account, level, at_ms)]
+        epoch = await self._kv.run(self._restore, self._prefix, *args)
+        assert isinstance(epoch, int)
+        return epoch
 
     async def read(self, accounts: Sequence[Account]) -> tuple[int, list[Balance]]:
         found = await self._kv.run(self._read, self._prefix, *(account.name for account in accounts))

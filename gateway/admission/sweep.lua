@@ -1,7 +1,7 @@
 -- End the leases that were not renewed, charging what is known of their use, and delete what is over.
 --
 -- ARGV: beat_ms, the time between two sweeps of one process; limit, the most to end at once.
--- Returns how many ended and the tokens and nano-dollars they were charged.
+-- Returns the epoch, how many ended, and the tokens and nano-dollars they were charged.
 --
 -- A server that was away, or frozen, could renew nothing meanwhile. So where two beats went by without a
 -- sweep, or its clock was set back, nothing ends for two more: whoever is alive renews first.
@@ -9,13 +9,17 @@ local REMEMBER = HOUR -- how long a process that was thought dead may come back 
 local beat_ms, limit = tonumber(ARGV[1]), ARGV[2]
 local now = now_ms()
 
-local seen, hold = string.match(call('GET', KEYS[1] .. ':beat') or '0 0', '^(%d+) (%d+)$')
+local beat = call('GET', KEYS[1] .. ':beat')
+if not beat then
+  return { 0, 0, 0, 0 }
+end
+local seen, hold, epoch = string.match(beat, '^(%d+) (%d+) (%d+)$')
 if now - seen > 2 * beat_ms or now < tonumber(seen) then
   hold = now + 2 * beat_ms
 end
-call('SET', KEYS[1] .. ':beat', int(now) .. ' ' .. int(hold))
+call('SET', KEYS[1] .. ':beat', int(now) .. ' ' .. int(hold) .. ' ' .. epoch)
 if now < tonumber(hold) then
-  return { 0, 0, 0 }
+  return { tonumber(epoch), 0, 0, 0 }
 end
 
 local grants, all_tokens, all_nanousd = 0, 0, 0
@@ -44,4 +48,4 @@ for _, key in ipairs(call('ZRANGE', KEYS[1] .. ':ends', '-inf', int(now), 'BYSCO
     call('ZREM', KEYS[1] .. ':ends', key)
   end
 end
-return { grants, all_tokens, all_nanousd }
+return { tonumber(epoch), grants, all_tokens, all_nanousd }

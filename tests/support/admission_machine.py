@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from gateway.admission.plan import Account, Ceiling, Plan, Rate, Slots
-from gateway.admission.stores import AdmissionStore, Ask, Closing, Verdict
+from gateway.admission.stores import AdmissionStore, Answer, Ask, Closing, Verdict
 from tests.support.admission_model import BEAT_MS, LEASE_MS, Model
 
 TOP = 9_000_000_000_000_000
@@ -47,6 +47,7 @@ ALL = Plan(
     slots=KEY.slots + TEAM.slots,
     ceilings=KEY.ceilings + TEAM.ceilings + WHOLE.ceilings,
 )
+PLANS = {"key": KEY, "team": TEAM, "whole": WHOLE, "all": ALL}
 ACCOUNTS = [each.account for each in ALL.ceilings]
 
 STARTS_MS = (1_709_204_399_500, 1_798_761_590_000, 1_793_448_000_000)
@@ -60,7 +61,7 @@ STEPS_MS = st.one_of(
 PARTS = st.sampled_from([0, 1, 10, 50, 99, 100])
 """Percent of what was reserved."""
 WANTED = st.tuples(
-    st.sampled_from([KEY, KEY, TEAM, TEAM, ALL, WHOLE]),
+    st.sampled_from(["key", "key", "team", "team", "all", "whole"]),
     st.one_of(st.integers(0, 60), st.integers(0, 1_200)),  # tokens
     st.sampled_from([0, 1, 7, TOP // 1_000]),  # nano-dollars each
     PARTS,  # the prompt's
@@ -92,6 +93,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         """Nobody has used more than was reserved, nor used anything without asking."""
         self.is_unsure: dict[str, bool] = {}
         self.set_time(start_ms)
+        self.run(self.store.restore({}))
 
     # -------------------------------------------------------------- time
 
@@ -105,35 +107,33 @@ class AdmissionMachine(RuleBasedStateMachine):
     # -------------------------------------------------------------- requests
 
     @rule(target=grants, wanted=st.lists(WANTED, min_size=1, max_size=5))
-    def admit(self, wanted: list[tuple[Plan, int, int, int, bool, bool]]) -> Any:
+    def admit(self, wanted: list[tuple[str, int, int, int, bool, bool]]) -> Any:
         return multiple(*(ask for each in wanted if (ask := self._admit(*each))))
 
     def _admit(
-        self, plan: Plan, tokens: int, price: int, prompt: int, may_be_cheap: bool, is_unsure: bool
+        self, plan: str, tokens: int, price: int, prompt: int, may_be_cheap: bool, is_unsure: bool
     ) -> Ask | None:
         prompt_tokens = tokens * prompt // 100
         name = f"p-{len(self.is_unsure)}" if tokens else ""
-        ask = Ask(plan, name, LEASE_MS, tokens, tokens * price, prompt_tokens, prompt_tokens * price, may_be_cheap)
-        answer, expected = self.run(self.store.admit(ask)), self.model.admit(ask)
-        assert (answer.now_ms, answer.verdict, list(answer.levels)) == (
-            expected.now_ms,
-            expected.verdict,
-            list(expected.levels),
+        ask = Ask(
+            PLANS[plan], name, LEASE_MS, tokens, tokens * price, prompt_tokens, prompt_tokens * price, may_be_cheap
         )
+        answer, expected = self.run(self.store.admit(ask)), self.model.admit(ask)
+        assert _facts(answer) == _facts(expected), f"{_facts(answer)}, expected {_facts(expected)}"
         if not name or answer.verdict is not Verdict.ADMITTED:
             return None
         self.is_unsure[name] = is_unsure
         return ask
 
     @precondition(lambda self: len(self.is_unsure) % 5 == 1)
-    @rule(plan=st.sampled_from([KEY, TEAM, ALL]), tokens=st.integers(1, 500), is_used=st.booleans())
-    def close_before_it_is_opened(self, plan: Plan, tokens: int, is_used: bool) -> None:
+    @rule(plan=st.sampled_from(["key", "team", "all"]), tokens=st.integers(1, 500), is_used=st.booleans())
+    def close_before_it_is_opened(self, plan: str, tokens: int, is_used: bool) -> None:
         """A store that answered too late: its client has gone on, and the command is still under way."""
         name = f"late-{len(self.model.never_opened)}-{self.model.now_ms}"
         assume(name not in self.model.never_opened)
-        self._settle(Closing(name, tokens * is_used, 7 * tokens * is_used, unsure=plan))
+        self._settle(Closing(name, tokens * is_used, 7 * tokens * is_used, unsure=PLANS[plan]))
         self.is_honest = self.is_honest and not is_used
-        ask = Ask(plan, name, LEASE_MS, tokens, tokens * 7, tokens, tokens * 7)
+        ask = Ask(PLANS[plan], name, LEASE_MS, tokens, tokens * 7, tokens, tokens * 7)
         assert self.run(self.store.admit(ask)).verdict is self.model.admit(ask).verdict is Verdict.CLOSED
 
     @rule(ask=grants, part=PARTS)
@@ -145,6 +145,7 @@ class AdmissionMachine(RuleBasedStateMachine):
 
     @rule(ask=consumes(grants), part=st.sampled_from([101, 300]))
     def settle_with_more_than_was_reserved(self, ask: Ask, part: int) -> None:
+        assume(ask.nanousd < TOP // 1_000)  # beyond 2**53 in all, Redis is no longer exact
         self.is_honest = False
         self._settle(self._closing(ask, part))
 
@@ -167,7 +168,7 @@ class AdmissionMachine(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        assert self.run(self.store.sweep(BEAT_MS)) == self.model.sweep()
+        assert self.run(self.store.sweep(BEAT_MS)).lost == self.model.sweep()
 
     @rule(beats=st.integers(1, 6))
     def beat(self, beats: int) -> None:
@@ -190,3 +191,7 @@ class AdmissionMachine(RuleBasedStateMachine):
             for each in ALL.ceilings:
                 assert each.hard is not None
                 assert self.model.spent(each.account) <= each.hard
+
+
+def _facts(answer: Answer) -> tuple[int, Verdict, list[int]]:
+    return answer.now_ms, answer.verdict, list(answer.levels)

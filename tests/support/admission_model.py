@@ -129,7 +129,8 @@ class Model:
 
     def _take(self, ask: Ask) -> None:
         for rate in ask.plan.rates:
-            self._flow(rate, 1 if rate.kind == "requests" else ask.tokens)
+            if amount := 1 if rate.kind == "requests" else ask.tokens:
+                self._flow(rate, amount)
         if ask.id:
             used = {"tokens": ask.prompt_tokens, "usd": ask.prompt_nanousd}
             self.stories[ask.id] = Story(ask, self.now_ms, self.now_ms + ask.lease_ms, used)
