@@ -37,7 +37,7 @@ lint: dev-env ## ruff and mypy
 fuzz: dev-env ## damaged request streams through both lanes, about five minutes (ARGS="--count N --seed S")
 	@$(DEV)/bin/python -m tests.fuzz.requests $(ARGS)
 
-bench: dev-env ## CPU per request beside nginx, about five minutes (ARGS=--quick; docs/performance.md; wants nginx and wrk)
+bench: dev-env ## CPU per request beside nginx, a few minutes (ARGS=--quick; docs/performance.md; wants nginx and wrk)
 	@$(DEV)/bin/python -m tests.bench.compare $(ARGS)
 
 lock: dev-env ## write the locks anew after a change of dependencies (UPGRADE=1: the newest versions)

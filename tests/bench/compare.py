@@ -18,6 +18,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -26,7 +27,6 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
-from gateway import __version__
 from tests.bench import measure, peers, report
 from tests.bench.load import ROOT
 from tests.bench.measure import Running
@@ -196,7 +196,7 @@ def circumstances(command: str) -> dict[str, Any]:
     cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ": unknown")
     return {
         "command": command,
-        "gateway": f"{__version__} ({_commit()})",
+        "gateway": f"{_version()} ({_commit()})",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{os.cpu_count()} cores, {cpu.partition(':')[2].strip()}, Linux {platform.release()}",
         "python": platform.python_version(),
@@ -204,6 +204,11 @@ def circumstances(command: str) -> dict[str, Any]:
         "peers": ", ".join(f"{peer.name} {peer.version}" for peer in peers.found()) or "none",
         "load": "wrk; streams on asyncio" if which("wrk") else "asyncio (`apt install wrk` disturbs less)",
     }
+
+
+def _version() -> str:
+    """That of this checkout, whichever is installed."""
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
 
 
 def _commit() -> str:
@@ -245,7 +250,7 @@ def main() -> None:
         bench = Bench(plan(options), Path(folder), redis_url, target_core, other_core)
         bench.time_starts()
         bench.run()
-    facts = circumstances(f"make bench ARGS={' '.join(sys.argv[1:])!r}" if sys.argv[1:] else "make bench")
+    facts = circumstances(_command(sys.argv[1:]))
     facts["rounds"] = f"{bench.plan.rounds} of {bench.plan.seconds:g} s"
     sys.stdout.write("\n" + written(bench, facts, is_markdown=False))
     if options.markdown:
@@ -258,6 +263,13 @@ def main() -> None:
         }
         options.json.write_text(json.dumps({**raw, "failed": bench.failed, "skipped": bench.plan.skipped}, indent=1))
     sys.exit(1 if bench.failed else 0)
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """How to get these figures again, wherever they were written to."""
+    files = {n for n, argument in enumerate(arguments) if argument in ("--json", "--markdown")}
+    kept = [argument for n, argument in enumerate(arguments) if not files & {n, n - 1}]
+    return f'make bench ARGS="{" ".join(kept)}"' if kept else "make bench"
 
 
 def _options() -> argparse.Namespace:
