@@ -161,10 +161,10 @@ class DemandTooLarge(RateLimited):
     """The request may use more tokens than its limit allows in a whole minute: waiting does not help."""
 
     def __init__(self, scope: str, tokens: int, tokens_per_minute: int) -> None:
-        super().__init__(scope, f"{tokens_per_minute} tokens per minute", retry_after_s=None)
-        self.message = (
+        GatewayError.__init__(
+            self,
             f"This request may use {tokens} tokens, prompt and completion together, and {scope} is allowed "
-            f"{tokens_per_minute} per minute. Shorten the prompt or ask for a shorter completion."
+            f"{tokens_per_minute} per minute. Shorten the prompt or ask for a shorter completion.",
         )
 
 

@@ -175,8 +175,10 @@ class Keeper:
             if still_open := [name for name in gone if self.open.pop(name, None)]:
                 log.warning("admission: %d open requests lost their lease: they could not be renewed", len(still_open))
         swept = await self._store.sweep(self.beat_ms)
-        if swept.epoch != self._epoch:
-            await self.restore()
+        if self._epoch is None and swept.epoch:
+            self._epoch = swept.epoch
+        elif swept.epoch != self._epoch:
+            await self.restore(swept.epoch)
         if (lost := swept.lost).grants:
             log.warning(
                 "admission: %d requests were lost with their process; they were charged %d tokens and $%.6f",
@@ -185,12 +187,15 @@ class Keeper:
             self.lost += lost
         await self._look()
 
-    async def restore(self) -> None:
-        """Tell a store that is new or was emptied what is known here. Several processes add nothing up: each says
-        where an account must stand at least."""
+    async def restore(self, epoch: int = 0) -> None:
+        """Tell a store that is new, or was emptied, what was known before its `epoch`; 0: it has none yet.
+
+        Processes do not add up: each says where an account must stand at least.
+        """
+        known = {name: level for name, level in self.levels.items() if not epoch or level[1] < epoch}
         if self._epoch is not None:
-            log.warning("admission: the store has lost its state; %d budgets are told from memory", len(self.levels))
-        self._epoch = await self._store.restore(self.levels)
+            log.warning("admission: the store lost what it held; it is told of %d budgets", len(known))
+        self._epoch = await self._store.restore(known)
 
     async def _look(self) -> None:
         for at in range(0, len(self._accounts), _AT_ONCE):

@@ -62,8 +62,8 @@ PARTS = st.sampled_from([0, 1, 10, 50, 99, 100])
 """Percent of what was reserved."""
 WANTED = st.tuples(
     st.sampled_from(["key", "key", "team", "team", "all", "whole"]),
-    st.one_of(st.integers(0, 60), st.integers(0, 1_200)),  # tokens
-    st.sampled_from([0, 1, 7, TOP // 1_000]),  # nano-dollars each
+    st.one_of(st.sampled_from([0, 1, 333, 500, 999, 1_000]), st.integers(0, 60), st.integers(0, 1_200)),  # tokens
+    st.sampled_from([0, 1, 5, 7, TOP // 1_000]),  # nano-dollars each
     PARTS,  # the prompt's
     st.booleans(),  # may be cheap
     st.booleans(),  # the client is not sure that it was opened
