@@ -12,6 +12,7 @@ from gateway.config import builtin
 from gateway.config.check import cross_check
 from gateway.config.load import Loaded, load, parse
 from gateway.errors import ConfigError
+from gateway.server import supervisor
 from gateway.server.run import Serving
 from gateway.server.run import serve as serve_until_stopped
 from gateway.telemetry.logs import configure
@@ -27,12 +28,15 @@ class Overrides:
     host: str | None
     port: int | None
     admin_port: int | None
+    workers: int | None
 
     def on(self, loaded: Loaded) -> Loaded:
         """`loaded` with them, held to the same rules across sections; raises ConfigError."""
         server = loaded.config.server
         admin = server.admin.model_copy(update=_given(port=self.admin_port))
-        server = server.model_copy(update={**_given(host=self.host, port=self.port), "admin": admin})
+        server = server.model_copy(
+            update={**_given(host=self.host, port=self.port, workers=self.workers), "admin": admin}
+        )
         config = loaded.config.model_copy(update={"server": server})
         problems = [problem for problem in cross_check(config) if not problem.is_warning]
         if problems:
@@ -52,7 +56,8 @@ PORT = click.IntRange(0, 65_535)
 @click.option("--host", help="in place of server.host")
 @click.option("--port", type=PORT, help="in place of server.port; 0 picks a free one")
 @click.option("--admin-port", type=PORT, help="in place of server.admin.port; 0 picks a free one")
-def serve(file: Path | None, host: str | None, port: int | None, admin_port: int | None) -> None:
+@click.option("--workers", type=click.IntRange(1, 256), help="in place of server.workers; processes sharing the port")
+def serve(file: Path | None, host: str | None, port: int | None, admin_port: int | None, workers: int | None) -> None:
     """Run the gateway.
 
     Without a configuration file it serves OpenAI when OPENAI_API_KEY is set, otherwise a simulated
@@ -62,7 +67,7 @@ def serve(file: Path | None, host: str | None, port: int | None, admin_port: int
     if file is None and DEFAULT_FILE.exists():
         file = DEFAULT_FILE
     try:
-        uvloop.run(_serve(file, Overrides(host, port, admin_port)))
+        uvloop.run(_serve(file, Overrides(host, port, admin_port, workers)))
     except ConfigError as error:
         for problem in error.problems:
             click.echo(problem, err=True)
@@ -92,7 +97,11 @@ async def _serve_simulator(overrides: Overrides) -> None:
 async def _run(loaded: Loaded, source: str, overrides: Overrides, encodings: Encodings | None = None) -> None:
     for warning in loaded.warnings:
         click.echo(warning, err=True)
-    await serve_until_stopped(overrides.on(loaded), lambda at: _announce(at, source), encodings=encodings)
+    loaded = overrides.on(loaded)
+    if loaded.config.server.workers > 1:
+        await supervisor.serve(loaded, lambda at: _announce(at, source))
+    else:
+        await serve_until_stopped(loaded, lambda at: _announce(at, source), encodings=encodings)
 
 
 def _built_in(text: str) -> Loaded:

@@ -18,7 +18,7 @@ from gateway.values import Target
 
 def cross_check(config: Config) -> list[Problem]:
     """Errors and warnings, in no particular order; paths are those of `config` itself."""
-    rules = (_names, _tiers, _routes, _keys, _budgets, _secrets, _open_doors, _unreachable_routes, _cleartext)
+    rules = (_names, _tiers, _routes, _keys, _budgets, _workers, _secrets, _open_doors, _unreachable_routes, _cleartext)
     return [problem for rule in rules for problem in rule(config)]
 
 
@@ -107,16 +107,30 @@ def _keys(config: Config) -> Iterator[Problem]:
 
 
 def _budgets(config: Config) -> Iterator[Problem]:
-    places: list[tuple[Path, tuple[Budget, ...], tuple[Route, ...]]] = [(("budgets",), config.budgets, config.routes)]
-    places += [(("routes", i, "budgets"), route.budgets, (route,)) for i, route in enumerate(config.routes)]
-    places += [(("teams", i, "budgets"), team.budgets, config.routes) for i, team in enumerate(config.teams)]
-    places += [(("keys", i, "budgets"), key.budgets, config.routes) for i, key in enumerate(config.keys)]
+    places = _places_of_budgets(config)
     for path, budgets, routes in places:
         yield from _one_of_each(path, budgets)
         yield from _soft_budgets(path, budgets, routes)
     if config.store == "memory" and any(budgets for _, budgets, _ in places):
         text = "keeps budgets in this process only: what was spent is forgotten when it stops"
         yield Problem(("store",), text, is_warning=True)
+
+
+def _places_of_budgets(config: Config) -> list[tuple[Path, tuple[Budget, ...], tuple[Route, ...]]]:
+    """Where budgets may stand, those that do, and the routes they are for."""
+    places: list[tuple[Path, tuple[Budget, ...], tuple[Route, ...]]] = [(("budgets",), config.budgets, config.routes)]
+    places += [(("routes", i, "budgets"), route.budgets, (route,)) for i, route in enumerate(config.routes)]
+    places += [(("teams", i, "budgets"), team.budgets, config.routes) for i, team in enumerate(config.teams)]
+    places += [(("keys", i, "budgets"), key.budgets, config.routes) for i, key in enumerate(config.keys)]
+    return places
+
+
+def _workers(config: Config) -> Iterator[Problem]:
+    """Processes that share nothing cannot keep to a budget together."""
+    workers = config.server.workers
+    if workers > 1 and config.store == "memory" and any(budgets for _, budgets, _ in _places_of_budgets(config)):
+        text = "expected 1 with budgets and `store: memory`, since workers share budgets through Redis alone"
+        yield Problem(("server", "workers"), text, got=str(workers), rests_on=(("store",),))
 
 
 def _one_of_each(path: Path, budgets: tuple[Budget, ...]) -> Iterator[Problem]:

@@ -71,7 +71,8 @@ class Server(Section):
     max_json_nodes: int = Field(500_000, ge=100, description="brackets and commas, counted before parsing")
     tls: Tls = Tls()
     cors: Cors = Cors()
-    max_in_flight: int = Field(2000, ge=1, description="beyond it 503 at once")
+    workers: int = Field(1, ge=1, le=256, description="processes that share the port")
+    max_in_flight: int = Field(2000, ge=1, description="of each process; beyond it 503 at once")
     header_timeout_s: Seconds = Field(10, description="to the end of a request's head; then the connection is cut")
     body_timeout_s: Seconds = 60
     write_timeout_s: Seconds = Field(60, description="a client that reads nothing for this long is cut")

@@ -5,7 +5,7 @@ import logging
 import signal
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +19,7 @@ from gateway.server.lane import Lane
 from gateway.server.load import InFlight
 from gateway.server.routes import admin_app, traffic_app
 from gateway.server.strict import StrictHandler
+from gateway.telemetry.metrics import Metrics
 from gateway.tokens.encodings import Encodings
 
 log = logging.getLogger(__name__)
@@ -32,30 +33,46 @@ class Serving:
 
     url: str
     admin_url: str
+    """Empty for a worker: the admin port is its supervisor's."""
+    metrics: Metrics | None = None
+    """Of this process, where it serves traffic itself."""
 
 
 @asynccontextmanager
 async def running(
-    loaded: Loaded, *, log_fd: int = 2, encodings: Encodings | None = None, has_lane: bool = True
+    loaded: Loaded,
+    *,
+    log_fd: int = 2,
+    encodings: Encodings | None = None,
+    has_lane: bool = True,
+    is_worker: bool = False,
 ) -> AsyncIterator[Serving]:
     """The gateway of `loaded`, serving until the block is left; then requests in flight get `drain_s` to finish.
 
     `log_fd` and `encodings` as for `running_gateway`. Without the fast lane aiohttp serves everything: same
-    answers, more work; that is for tests.
+    answers, more work; that is for tests. A worker shares its port with others and has no admin port.
     """
     server = loaded.config.server
     in_flight = InFlight(server.max_in_flight)
     async with running_gateway(loaded, log_fd=log_fd, encodings=encodings) as gateway:
         gateway.metrics.gauge("gateway_in_flight_requests", lambda: {(): in_flight.count})
-        admin, traffic = admin_app(gateway, in_flight), traffic_app(gateway, in_flight)
-        tls = _tls(server.tls)
         make_lane = partial(Lane, gateway, in_flight) if has_lane else None
+        admin, at = admin_app(gateway, in_flight), server.admin
         async with (
-            _serving(admin, server, server.admin.host, server.admin.port, drain_s=1) as admin_url,
-            _serving(traffic, server, server.host, server.port, server.drain_s, tls, make_lane) as url,
+            nullcontext("") if is_worker else serving(admin, server, at.host, at.port, drain_s=1) as admin_url,
+            serving(
+                traffic_app(gateway, in_flight),
+                server,
+                server.host,
+                server.port,
+                drain_s=server.drain_s,
+                tls=_tls(server.tls),
+                make_lane=make_lane,
+                is_shared=is_worker,
+            ) as url,
         ):
             try:
-                yield Serving(url, admin_url)
+                yield Serving(url, admin_url, gateway.metrics)
             finally:
                 in_flight.is_draining = True  # readiness turns red while the last requests are served
 
@@ -73,16 +90,21 @@ async def serve(loaded: Loaded, announce: Callable[[Serving], None], *, encoding
 
 
 @asynccontextmanager
-async def _serving(
+async def serving(
     app: web.Application,
     server: Server,
     host: str,
     port: int,
+    *,
     drain_s: float,
     tls: ssl.SSLContext | None = None,
     make_lane: Callable[[MakeProtocol], Lane] | None = None,
+    is_shared: bool = False,
 ) -> AsyncIterator[str]:
-    """`app` behind a listening socket, with a fast lane in front of it if `make_lane` makes one; where it is."""
+    """`app` behind a listening socket, with a fast lane in front of it if `make_lane` makes one; where it is.
+
+    A shared port is opened by several processes. Raises ConfigError when it cannot be opened.
+    """
     runner = web.AppRunner(
         app,
         handler_cancellation=True,  # a client that leaves ends the upstream call
@@ -101,7 +123,7 @@ async def _serving(
     )
     lane = make_lane(by_aiohttp) if make_lane else None
     try:
-        listener = await _listen(lane or by_aiohttp, host, port, tls, handshake_s=server.header_timeout_s)
+        listener = await _listen(lane or by_aiohttp, server, host, port, tls, is_shared=is_shared)
         try:
             address = listener.sockets[0].getsockname()
             yield f"{'https' if tls else 'http'}://{_shown(address[0])}:{address[1]}"
@@ -113,11 +135,12 @@ async def _serving(
 
 
 async def _listen(
-    make: MakeProtocol, host: str, port: int, tls: ssl.SSLContext | None, *, handshake_s: float
+    make: MakeProtocol, server: Server, host: str, port: int, tls: ssl.SSLContext | None, *, is_shared: bool
 ) -> asyncio.Server:
+    handshake_s = server.header_timeout_s if tls else None
     try:
         return await asyncio.get_running_loop().create_server(
-            make, host, port, ssl=tls, backlog=1024, ssl_handshake_timeout=handshake_s if tls else None
+            make, host, port, ssl=tls, backlog=1024, ssl_handshake_timeout=handshake_s, reuse_port=is_shared or None
         )
     except OSError as error:
         raise ConfigError([f"cannot listen on {host}:{port}: {error.strerror or error}"]) from None

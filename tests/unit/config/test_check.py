@@ -287,6 +287,16 @@ class TestBudgets:
         ]
         assert any("expected this route to have tier: auto" in problem for problem in problems(text))
 
+    def test_workers_that_share_nothing_cannot_share_a_budget(self) -> None:
+        text = "server: {workers: 2}\n" + OPEN + DEFAULT + "budgets: [{usd: 1, per: day}]\n"
+        assert problems(text) == [
+            (
+                "gateway.yaml:1: server.workers: expected 1 with budgets and `store: memory`, since workers share"
+                " budgets through Redis alone, got 2"
+            )
+        ]
+        assert warnings(text + "store: redis://localhost\n") == ()
+
     def test_budgets_that_a_restart_forgets_are_warned_of(self) -> None:
         assert warnings(OPEN + DEFAULT + "budgets: [{usd: 1, per: day}]\nstore: memory\n") == (
             "gateway.yaml:5: store: keeps budgets in this process only: what was spent is forgotten when it stops",

@@ -1,0 +1,212 @@
+"""Several workers behind one port: they are started, started anew when they die, and stopped together.
+
+Each worker opens the port itself (SO_REUSEPORT) and the kernel spreads connections over them. The
+supervisor serves no traffic: it holds the port, answers on the admin port for all of them, and adds
+up the metrics they push.
+"""
+
+import asyncio
+import contextlib
+import logging
+import pickle
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from aiohttp import web
+
+from gateway.config.load import Loaded
+from gateway.errors import ConfigError
+from gateway.server import frames
+from gateway.server.probes import healthz
+from gateway.server.run import Serving, serving
+from gateway.telemetry.snapshot import Totals
+
+log = logging.getLogger(__name__)
+
+_STEADY_S = 10.0
+"""A worker that lived this long is replaced at once; another one after a pause that doubles each time."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 10.0
+_STOP_GRACE_S = 10.0
+"""How much longer than the drain a worker may take to stop before it is killed."""
+
+
+async def serve(loaded: Loaded, announce: Callable[[Serving], None]) -> None:
+    """Serve with `server.workers` processes until SIGTERM or SIGINT; `announce` is told once all of them listen."""
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    server = loaded.config.server
+    with _holding(server.host, server.port) as port:
+        server = server.model_copy(update={"port": port})
+        loaded = replace(loaded, config=loaded.config.model_copy(update={"server": server}))
+        crew = Crew(loaded)
+        async with serving(crew.admin_app(), server, server.admin.host, server.admin.port, drain_s=1) as admin_url:
+            try:
+                url = await crew.start(stop)
+                if url is not None:
+                    announce(Serving(url, admin_url))
+                    await crew.work_until(stop)
+            finally:
+                log.info("stopping: requests in flight have %g s to finish", server.drain_s)
+                await crew.stop()
+
+
+@contextlib.contextmanager
+def _holding(host: str, port: int) -> Iterator[int]:
+    """Keep `port` (0: a free one) for the workers; ConfigError when it is somebody else's."""
+    with contextlib.ExitStack() as stack:
+        try:
+            family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+            with socket.socket(family, socket.SOCK_STREAM) as alone:  # sharing comes later: not with another gateway
+                alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                alone.bind(address)
+                address = alone.getsockname()
+            held = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            held.bind(address)  # and never listens, so that no connection ends here
+        except OSError as error:
+            raise ConfigError([f"cannot listen on {host}:{port}: {error.strerror or error}"]) from None
+        yield int(address[1])
+
+
+class Crew:
+    """All workers of one configuration."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._totals = Totals()
+        self._workers = [Worker(n, loaded, self._totals) for n in range(1, loaded.config.server.workers + 1)]
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stop_within_s = loaded.config.server.drain_s + _STOP_GRACE_S
+        self._is_stopping = False
+
+    async def start(self, stop: asyncio.Event) -> str | None:
+        """Start them all; the URL they share, None when `stop` comes first. ConfigError when one cannot serve."""
+        self._tasks = [asyncio.create_task(worker.keep(), name="keep a worker") for worker in self._workers]
+        ready = asyncio.create_task(self._url(), name="wait for the workers")
+        await self._first_of(ready, asyncio.create_task(stop.wait(), name="wait for the stop"))
+        return None if stop.is_set() else ready.result()
+
+    async def work_until(self, stop: asyncio.Event) -> None:
+        await self._first_of(asyncio.create_task(stop.wait(), name="wait for the stop"))
+
+    async def _url(self) -> str:
+        urls = [await asyncio.shield(worker.ready) for worker in self._workers]
+        return urls[0]
+
+    async def _first_of(self, *tasks: asyncio.Task[Any]) -> None:
+        """Wait for one of `tasks`; raises what ends the keeping of a worker before."""
+        await asyncio.wait([*tasks, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        for kept in self._tasks:
+            if kept.done():
+                kept.result()
+
+    async def stop(self) -> None:
+        self._is_stopping = True
+        for worker in self._workers:
+            worker.stop()
+        _, late = await asyncio.wait(self._tasks, timeout=self._stop_within_s)
+        for worker in self._workers if late else ():
+            worker.kill()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # ------------------------------------------------------------------ the admin port
+
+    def admin_app(self) -> web.Application:
+        app = web.Application()
+        app.add_routes(
+            [web.get("/healthz", healthz), web.get("/readyz", self._readyz), web.get("/metrics", self._metrics)]
+        )
+        return app
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        if self._is_stopping:
+            return web.json_response({"status": "draining"}, status=503)
+        up = sum(worker.is_up for worker in self._workers)
+        status = {"status": "ready" if up else "starting", "workers": up}
+        return web.json_response(status, status=200 if up else 503)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        body, content_type = self._totals.render(request.headers.get("accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+class Worker:
+    """One of them, whatever process it is at the moment."""
+
+    def __init__(self, number: int, loaded: Loaded, totals: Totals) -> None:
+        self._number = number
+        self._loaded = loaded
+        self._totals = totals
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = asyncio.Event()
+        self.ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """Its URL, once it has served for the first time."""
+        self.is_up = False
+
+    async def keep(self) -> None:
+        """Have it running until `stop`. Raises ConfigError when it ends before it has ever served."""
+        loop = asyncio.get_running_loop()
+        pause_s = _FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            began = loop.time()
+            code = await self._run()
+            if self._stopping.is_set():
+                return
+            if not self.ready.done():
+                raise ConfigError([f"worker {self._number} ended before it could serve (exit code {code})"])
+            log.error("worker %d ended (exit code %d); another takes its place", self._number, code)
+            if loop.time() - began >= _STEADY_S:
+                pause_s = _FIRST_PAUSE_S
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause_s)
+            pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
+
+    async def _run(self) -> int:
+        """One process from start to end; its exit code."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            argv = (sys.executable, "-m", "gateway.server.worker", str(theirs.fileno()))
+            self._process = process = await asyncio.create_subprocess_exec(
+                *argv, stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+            )
+        if self._stopping.is_set():
+            process.terminate()
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        try:
+            frames.send(writer, pickle.dumps(self._loaded))
+            await self._listen(reader, process.pid)
+        finally:
+            self.is_up = False
+            self._totals.leave(process.pid)
+            writer.close()
+        return await process.wait()
+
+    async def _listen(self, reader: asyncio.StreamReader, pid: int) -> None:
+        """Its URL, then its metrics, until it closes."""
+        url = await frames.receive(reader)
+        if url is None:
+            return
+        self.is_up = True
+        if not self.ready.done():
+            self.ready.set_result(url.decode())
+        while (snapshot := await frames.receive(reader)) is not None:
+            self._totals.update(pid, snapshot)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, name: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(name)
