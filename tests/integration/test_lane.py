@@ -45,9 +45,12 @@ class Connection:
         return int(head[0].split()[1]), headers, await self.reader.readexactly(int(headers["content-length"]))
 
     async def rest(self) -> bytes:
-        """All that comes until the gateway closes the connection."""
+        """All that comes until the gateway closes the connection, or cuts it."""
         async with asyncio.timeout(5):
-            return await self.reader.read()
+            try:
+                return await self.reader.read()
+            except ConnectionResetError:
+                return b""
 
 
 @asynccontextmanager
@@ -122,8 +125,10 @@ async def test_a_head_that_dribbles_in_is_cut_too() -> None:
         for byte in post()[:100]:
             client.say(bytes([byte]))
             await asyncio.wait([closed], timeout=0.02)
+            if closed.done():
+                break
         assert closed.done()
-        await asyncio.gather(closed, return_exceptions=True)
+        assert await closed == b""
 
 
 async def test_a_body_that_does_not_come_in_time_is_answered_with_408() -> None:
