@@ -77,3 +77,15 @@ def test_a_damaged_or_foreign_file_is_refused_with_what_is_wrong(data: bytes, pr
     with pytest.raises(ConfigError) as refused:
         parse(data, name="m.json")
     assert problem in str(refused.value)
+
+
+def test_what_is_remembered_is_what_was_judged_and_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.routing.model.REMEMBERED", 3)
+    fresh, used = Classifier.load(), Classifier.load()
+    queries = [f"What is {n} plus {n}?" for n in range(10)]
+    for query in queries * 2:
+        assert used.judge(query) == fresh._judge(query)
+        assert len(used._judged) <= 3
+    long = "why? " * 1000
+    assert used.judge(long) == fresh._judge(long)
+    assert long not in used._judged
