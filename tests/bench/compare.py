@@ -31,7 +31,7 @@ from tests.bench import measure, peers, report
 from tests.bench.load import ROOT
 from tests.bench.measure import Running
 from tests.bench.report import Ready, Sample
-from tests.bench.targets import YARDSTICKS, Target, gateways
+from tests.bench.targets import YARDSTICKS, Target, gateways, workers
 from tests.bench.upstreams import Upstream, running_upstream
 from tests.bench.workloads import WORKLOADS, Workload
 from tests.support.redis_server import RedisServer, find_binary
@@ -99,7 +99,8 @@ class Bench:
 
     def _start_one(self, target: Target, upstream: Upstream, folder: Path) -> Running | None:
         try:
-            running = measure.start(target, upstream, folder, redis_url=self.redis_url, core=self.target_core)
+            cores = {self.target_core, self.other_core} if target.has_all_cores else {self.target_core}
+            running = measure.start(target, upstream, folder, redis_url=self.redis_url, cores=cores)
         except (RuntimeError, FileNotFoundError) as error:
             self._fail(target.name, str(error))
             return None
@@ -158,7 +159,7 @@ def plan(options: argparse.Namespace) -> Plan:
     targets = list(YARDSTICKS) if which("nginx") else []
     if not targets:
         skipped["nginx"] = "`apt install nginx-light`; without it there are absolute figures only"
-    targets += gateways(ROOT)
+    targets += [*gateways(ROOT), workers(ROOT, 1), workers(ROOT, 2)]
     if options.against:
         targets += gateways(options.against.resolve(), suffix=f" of {options.against.name}")
     targets += peers.targets()

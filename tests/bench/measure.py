@@ -3,7 +3,7 @@
 import itertools
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,14 +31,14 @@ class Running:
     ready: Ready
 
 
-def start(target: Target, upstream: Upstream, folder: Path, *, redis_url: str, core: int) -> Running:
+def start(target: Target, upstream: Upstream, folder: Path, *, redis_url: str, cores: Collection[int]) -> Running:
     """Raises RuntimeError, and FileNotFoundError where there is no such program."""
     folder.mkdir()
     place = Place(folder, children.free_port(), children.free_port(), upstream.port, redis_url)
     launch = target.launch(place)
     for name, text in launch.files.items():
         (folder / name).write_text(text)
-    child = Child(launch.argv, folder, cores={core}, env=launch.env)
+    child = Child(launch.argv, folder, cores=cores, env=launch.env)
     try:
         wall_s = child.wait_until_ready(launch.ready_port, launch.ready_path, target.ready_timeout_s)
     except RuntimeError:

@@ -48,6 +48,8 @@ class Target:
     says: str
     ready_timeout_s: float = 30.0
     needs_redis: bool = False
+    has_all_cores: bool = False
+    """Not only its own: what several workers share with the load."""
 
 
 # ------------------------------------------------------------------ yardsticks
@@ -151,7 +153,19 @@ def gateways(root: Path, suffix: str = "") -> tuple[Target, ...]:
     return shared, alone
 
 
-def _gateway(root: Path, place: Place, store: str) -> Launch:
+def workers(root: Path, count: int) -> Target:
+    """The same with `count` workers, on all cores."""
+    return Target(
+        f"gateway-{count}",
+        ("workers",),
+        lambda place: _gateway(root, place, place.redis_url, "--workers", str(count)),
+        f"everything on, cache in Redis, {count} workers",
+        needs_redis=True,
+        has_all_cores=True,
+    )
+
+
+def _gateway(root: Path, place: Place, store: str, *options: str) -> Launch:
     config = GATEWAY.format(
         port=place.port,
         admin_port=place.admin_port,
@@ -161,7 +175,7 @@ def _gateway(root: Path, place: Place, store: str) -> Launch:
         key=KEY,
     )
     return Launch(
-        (sys.executable, "-m", "gateway", "serve", "-c", "gateway.yaml"),
+        (sys.executable, "-m", "gateway", "serve", "-c", "gateway.yaml", *options),
         ready_port=place.admin_port,
         ready_path="/readyz",
         files={"gateway.yaml": config},
