@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from gateway.accounting.cost import waste_nanousd
 from gateway.accounting.prices import PriceTable
 from gateway.auth.identify import Identifier
 from gateway.cache.lookup import Cache
@@ -26,6 +27,8 @@ from gateway.telemetry.logs import AccessLog
 from gateway.telemetry.metrics import Metrics
 from gateway.tokens.count import TokenCounter
 from gateway.tokens.encodings import Encodings
+from gateway.tokens.lengths import Lengths
+from gateway.tokens.watch import Wasted, WasteWatch
 from gateway.upstream.call import Upstreams
 from gateway.upstream.client import UpstreamClient
 
@@ -74,6 +77,12 @@ async def running_gateway(
         counter = TokenCounter(encodings)
         stack.callback(counter.close)
         metrics = Metrics(prices.label)
+
+        def report(wasted: Wasted) -> None:
+            nanousd = waste_nanousd(wasted.tokens, prices.rates(wasted.target))
+            metrics.observe_waste(wasted.route, wasted.tokens, nanousd)
+
+        waste = await stack.enter_async_context(WasteWatch(counter, report))
         _read_at_scrape(metrics, loaded, clients, kv, access_log)
 
         def observe(record: Record) -> None:
@@ -91,6 +100,8 @@ async def running_gateway(
             cache=Cache(store, clock),
             upstreams=upstreams,
             prices=prices,
+            lengths=Lengths(),
+            waste=waste,
             clock=clock,
             observe=observe,
             max_json_nodes=config.server.max_json_nodes,

@@ -32,7 +32,9 @@ from gateway.routing.match import RouteTable
 from gateway.routing.router import Router
 from gateway.tokens.apply import apply, enforce_prompt
 from gateway.tokens.count import TokenCounter
+from gateway.tokens.lengths import Lengths
 from gateway.tokens.prompt import count_alike
+from gateway.tokens.watch import WasteWatch
 from gateway.upstream.call import Answer, EventStream, Outgoing, Upstreams
 from gateway.upstream.collect import Collector, read_answer
 from gateway.upstream.relay import relay
@@ -79,6 +81,8 @@ class Pipeline:
     cache: Cache
     upstreams: Upstreams
     prices: PriceTable
+    lengths: Lengths
+    waste: WasteWatch
     clock: Clock
     observe: Callable[[Record], None]
     """Told of every finished record: metrics and log."""
@@ -111,6 +115,8 @@ class Pipeline:
         request, record.estimate = applied.request, applied.estimate
         record.dropped_messages, record.dropped_tokens = applied.dropped_messages, applied.dropped_tokens
         record.trimmed_tokens = applied.trimmed_tokens
+        whole = record.estimate.prompt_tokens + record.dropped_tokens + record.trimmed_tokens
+        record.is_unusually_long = self.lengths.is_unusual(route.name, whole)
         await enforce_prompt(applied, route.tokens, self.counter, model=counting_model, route=route.name)
         query = turn.endpoint.query(request) if route.tier == "auto" else ""
         forced = headers.get("x-gateway-tier")
@@ -123,6 +129,7 @@ class Pipeline:
             await self._replay(turn, request, found)
         else:
             await self._forward(turn, request, decision, found)
+            self.waste.offer(record, request)
 
     # ------------------------------------------------------------------ cache
 

@@ -35,6 +35,8 @@ class Record:
     is_stream: bool = False
     estimate: Estimate | None = None
     """Of the prompt as it is sent on: trimmed, shortened, counted for the decided target."""
+    is_unusually_long: bool = False
+    """The prompt, as the client sent it, beside those that its route usually has."""
     context: int | None = None
     """Tokens that the decided target takes, prompt and completion together; None where nobody says."""
     dropped_messages: int = 0

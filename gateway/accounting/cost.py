@@ -1,5 +1,7 @@
 """Usage times rates, in integers: what a call cost, to the nano-dollar."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 from gateway.values import Cost, Rates, Usage
@@ -17,6 +19,17 @@ def cost_nanousd(usage: Usage, rates: Rates) -> int:
     uncached = max(0, usage.input - usage.cached_input)
     pico = uncached * rates.input + usage.cached_input * rates.cached_input + usage.output * rates.output
     return (pico + PICO_PER_NANO // 2) // PICO_PER_NANO
+
+
+def waste_nanousd(tokens: Mapping[str, int], rates: Rates | None) -> dict[str, int]:
+    """What wasted input cost, by kind; empty without a price.
+
+    A `prefix` that the upstream could have cached costs no more than what its cache would have taken off.
+    """
+    if rates is None:
+        return {}
+    saved = replace(rates, input=max(0, rates.input - rates.cached_input))
+    return {kind: cost_nanousd(Usage(n, 0), saved if kind == "prefix" else rates) for kind, n in tokens.items()}
 
 
 def price_call(usage: Usage, rates: Rates | None, *, source: Literal["computed", "estimated"]) -> Cost | None:

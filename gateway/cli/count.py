@@ -3,24 +3,20 @@
 counts ── FILE or - ── one body, or one a line ── for each model: parts, total, price
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import click
 import orjson
 
 from gateway.accounting.prices import PriceTable
-from gateway.errors import GatewayError
+from gateway.cli.bodies import requests_in
 from gateway.tokens.count import CountedPart, TokenCounter, estimate_of
 from gateway.tokens.encodings import Encodings
 from gateway.values import NANO, Estimate, Request, Target
-from gateway.wire.body import parse_object
-from gateway.wire.endpoint import Endpoint
-from gateway.wire.endpoints import ENDPOINTS
 
-_MAX_NODES = 100_000_000
 _PICO_IN_NANO = 1000
 
 
@@ -56,7 +52,7 @@ def count(file: BinaryIO, models: tuple[str, ...], budget: int | None, as_json: 
     prices = PriceTable.build({}, at=datetime.now(UTC))
     counts = [
         _count(line, request, model, counter, prices)
-        for line, request in _requests(file)
+        for line, request in requests_in(file)
         for model in models or (request.model,)
     ]
     counter.close()
@@ -73,38 +69,6 @@ def count(file: BinaryIO, models: tuple[str, ...], budget: int | None, as_json: 
         )
     if over:
         raise SystemExit(1)
-
-
-# ------------------------------------------------------------------ in
-
-
-def _requests(file: BinaryIO) -> Iterator[tuple[int, Request]]:
-    """Each request with the number of its line. A file that is one JSON value as a whole is one request."""
-    data, name = file.read(), getattr(file, "name", "-")
-    try:
-        orjson.loads(data)
-        lines = [(1, data)]
-    except ValueError:
-        lines = [(number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip()]
-    if not data.strip():
-        raise click.UsageError(f"{name} is empty.")
-    for number, line in lines:
-        try:
-            fields = parse_object(line, max_nodes=_MAX_NODES)
-            yield number, _endpoint(fields).parse(line, fields)
-        except GatewayError as exc:
-            raise click.UsageError(f"{name}, line {number}: {exc.message}") from None
-
-
-def _endpoint(fields: Mapping[str, Any]) -> Endpoint:
-    """Which endpoint a body is meant for, by the field its prompt stands in."""
-    by_name = {endpoint.name: endpoint for endpoint in ENDPOINTS}
-    if "messages" in fields:
-        return by_name["chat"]
-    if "prompt" in fields and "input" not in fields:
-        return by_name["completions"]
-    is_embedding = "embedding" in str(fields.get("model")) or "encoding_format" in fields or "dimensions" in fields
-    return by_name["embeddings" if is_embedding else "responses"]
 
 
 def _count(line: int, request: Request, model: str, counter: TokenCounter, prices: PriceTable) -> Count:

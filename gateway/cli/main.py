@@ -18,6 +18,7 @@ _COMMANDS = {
     "schema": "JSON Schema of the configuration, for editors",
     "serve": "run the gateway",
     "simulator": "a simulated model API on its own, for tests and load",
+    "waste": "tokens paid for in vain, in a file of requests or in what a gateway has served",
 }
 
 

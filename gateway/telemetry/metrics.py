@@ -7,7 +7,7 @@ read when Prometheus asks. The same table, with examples, is `docs/metrics.md`.
 The object outlives a reload: counters go on, only `label` and the readings are replaced.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gateway import __version__
 from gateway.record import Record
@@ -91,6 +91,24 @@ class Metrics:
         self.dropped_messages = Counter(
             "gateway_dropped_messages_total",
             "Messages left out of prompts that were longer than their route allows (over_prompt: drop_oldest).",
+            ("route",),
+        )
+        self.wasted_tokens = Counter(
+            "gateway_wasted_tokens_total",
+            "Prompt tokens paid for in vain. kind: trailing, runs (blanks), json (its layout), repeat (a block that the"
+            " prompt already had), prefix (a shared beginning that the upstream did not take from its cache).",
+            ("route", "kind"),
+        )
+        self.wasted_usd = Counter(
+            "gateway_wasted_usd_total",
+            "What gateway_wasted_tokens_total cost at the input price; prefix: what the upstream's cache would have"
+            " taken off.",
+            ("route", "kind"),
+            parts=NANO,
+        )
+        self.long_prompts = Counter(
+            "gateway_prompt_length_anomalies_total",
+            "Prompts much longer than their route's usually are.",
             ("route",),
         )
         self.context_near = Counter(
@@ -191,6 +209,13 @@ class Metrics:
             if nanousd > 0:  # a cheap tier that came out dearer is no saving, and a counter cannot fall
                 self.saved.inc((route, reason), nanousd)
 
+    def observe_waste(self, route: str, tokens: Mapping[str, int], nanousd: Mapping[str, int]) -> None:
+        """Count what was found in the prompts of `route`, by kind; `nanousd` has no kinds where no price is known."""
+        for kind, wasted in tokens.items():
+            self.wasted_tokens.inc((route, kind), wasted)
+        for kind, cost in nanousd.items():
+            self.wasted_usd.inc((route, kind), cost)
+
     def _observe_way(self, record: Record, route: str) -> None:
         """What the gateway itself did: counted, decided, refused, tried."""
         by_route = (route,)
@@ -202,6 +227,8 @@ class Metrics:
             self.prompt_tokens.observe(by_route, estimate.prompt_tokens)
             if record.decision and record.context and estimate.prompt_tokens > NEAR_CONTEXT * record.context:
                 self.context_near.inc((route, self.label(record.decision.targets[0])))
+        if record.is_unusually_long:
+            self.long_prompts.inc(by_route)
         if record.dropped_messages:
             self.dropped_messages.inc(by_route, record.dropped_messages)
         if record.cache:

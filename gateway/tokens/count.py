@@ -84,6 +84,11 @@ class TokenCounter:
         """As `count`, here and now however long it takes: for tools without an event loop."""
         return self._count_all(self._encodings.load_here(encoding_name(model)), request, model)
 
+    def measure(self, model: str) -> Callable[[str], int]:
+        """What counts a bare text for `model` here and now, and remembers nothing: for work beside the requests."""
+        encoder = self._encodings.load_here(encoding_name(model))
+        return lambda text: sum([encoder.count(piece) for piece in pieces(text)[0]])
+
     async def _encoder(self, model: str) -> Encoder:
         name = encoding_name(model)
         encoder = self._encodings.get(name)

@@ -9,28 +9,28 @@ import json
 import re
 from typing import Literal
 
-_FENCED = re.compile(r"(^[ \t]*(?:```|~~~).*?(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z))", re.DOTALL | re.MULTILINE)
-_TRAILING = re.compile(r"(?<![ \t])[ \t]+(?=\r?\n)")
-_BLANK_LINES = re.compile(r"\n(?:\r?\n){2,}")
-_INNER = re.compile(r'("(?:[^"\\\n]|\\.)*+(?:"|$)|^[ \t]+)|[ \t]{2,}', re.MULTILINE)
-_JSON = re.compile(r'("(?:[^"\\]|\\.)*+")|\s+')
+FENCED = re.compile(r"(^[ \t]*(?:```|~~~).*?(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z))", re.DOTALL | re.MULTILINE)
+TRAILING = re.compile(r"(?<![ \t])[ \t]+(?=\r?\n)")
+BLANK_LINES = re.compile(r"\n(?:\r?\n){2,}")
+INNER = re.compile(r'("(?:[^"\\\n]|\\.)*+(?:"|$)|^[ \t]+)|[ \t]{2,}', re.MULTILINE)
+JSON_LAYOUT = re.compile(r'("(?:[^"\\]|\\.)*+")|\s+')
 """None of them looks at a character more than a few times, whatever the text: clients write it."""
 
 
 def trimmed(text: str, how: Literal["trailing", "all"]) -> str:
     """`text` without the whitespace that `how` names."""
     if how == "all" and _is_json(text):
-        return _JSON.sub(r"\1", text)
-    outside = _FENCED.split(text)
+        return JSON_LAYOUT.sub(r"\1", text)
+    outside = FENCED.split(text)
     outside[::2] = [_outside_fences(part, how) for part in outside[::2]]
     return "".join(outside).rstrip()
 
 
 def _outside_fences(text: str, how: Literal["trailing", "all"]) -> str:
-    text = _TRAILING.sub("", text)
+    text = TRAILING.sub("", text)
     if how == "all":
-        text = _BLANK_LINES.sub("\n\n", text)
-        text = _INNER.sub(lambda match: match.group(1) or " ", text)
+        text = BLANK_LINES.sub("\n\n", text)
+        text = INNER.sub(lambda match: match.group(1) or " ", text)
     return text
 
 
