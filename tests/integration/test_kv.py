@@ -13,7 +13,7 @@ import redis
 from gateway import kv as module
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError, StoreUnavailable
-from gateway.kv import Kv
+from gateway.kv import Kv, Script
 from tests.support.redis_server import RedisServer
 
 PATIENCE_S = 10.0
@@ -109,6 +109,35 @@ async def test_a_full_server_still_answers(kv: Kv, admin: "redis.Redis") -> None
         assert kv.is_up
     finally:
         admin.config_set("maxmemory", 0)
+
+
+# ------------------------------------------------------------------ scripts
+
+ADD = Script("add", "return redis.call('INCRBY', KEYS[1], ARGV[1])")
+
+
+async def test_scripts_run_as_one_step_and_are_sent_where_the_server_lost_them(kv: Kv, admin: "redis.Redis") -> None:
+    assert await asyncio.gather(*(kv.run(ADD, "a", 2) for _ in range(3))) == [2, 4, 6]
+    admin.script_flush()
+    assert await kv.run(ADD, "a", b"1") == 7
+    assert kv.errors == {}
+
+
+async def test_a_script_that_fails_has_certainly_ended(kv: Kv) -> None:
+    with pytest.raises(StoreUnavailable) as failed:
+        await kv.run(Script("wrong", "return redis.call('NO SUCH COMMAND')"), "a")
+    assert not failed.value.may_have_run
+    assert kv.is_up
+    assert kv.errors == {"wrong": 1}
+
+
+async def test_whether_a_command_that_failed_may_have_run_is_known(hasty: Kv, redis_server: RedisServer) -> None:
+    redis_server.freeze()
+    with pytest.raises(StoreUnavailable) as late:
+        await hasty.run(ADD, "a", 1)
+    with pytest.raises(StoreUnavailable) as never_sent:
+        await hasty.run(ADD, "a", 1)
+    assert (late.value.may_have_run, never_sent.value.may_have_run) == (True, False)
 
 
 # ------------------------------------------------------------------ starting
