@@ -194,14 +194,17 @@ class Connection(asyncio.Protocol):
             self._is_reading = False
 
     def pause_writing(self) -> None:
+        """Also long after the last write: loops differ in when they find out."""
         self.is_full = True
-        if self._phase is Phase.SERVING and self._transport is not None:
+        if self._phase in (Phase.IDLE, Phase.SERVING) and self._transport is not None:
             self._watch_reader(self._transport, self._phase)
 
     def resume_writing(self) -> None:
         self.is_full = False
         if self._phase is Phase.SERVING:
             self.deadline = math.inf
+        elif self._phase is Phase.IDLE:
+            self._enter(Phase.IDLE, self._lane.server.keep_alive_s)
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
@@ -256,6 +259,9 @@ class Connection(asyncio.Protocol):
         """This request and the rest of the connection are aiohttp's."""
         transport, other = self._transport, self._lane.make_other()
         assert transport is not None
+        if self._lane.in_flight.is_draining:
+            transport.abort()  # aiohttp takes nothing new any more
+            return
         self._transport = None
         self._leave()
         transport.set_protocol(other)
@@ -274,6 +280,8 @@ class Connection(asyncio.Protocol):
         incoming = Incoming(request_id(head.headers), head.headers, body, self._received_s)
         self._client = LaneClient(self, closes=self._is_last(head))
         self._phase, self.deadline = Phase.SERVING, math.inf
+        if self.is_full and self._transport is not None:
+            self._watch_reader(self._transport, Phase.SERVING)
         self._has_started = False
         self.task = self._lane.loop.create_task(self._serve(head, incoming, self._client))
 
@@ -306,6 +314,8 @@ class Connection(asyncio.Protocol):
             self._close(transport)
         else:
             self._enter(Phase.IDLE, self._lane.server.keep_alive_s)
+            if self.is_full:
+                self._watch_reader(transport, Phase.IDLE)
             if not self._is_reading:
                 transport.resume_reading()
                 self._is_reading = True
@@ -359,11 +369,11 @@ class Connection(asyncio.Protocol):
         if transport is None:
             return
         match self._phase:
-            case Phase.IDLE:
+            case Phase.IDLE if not self.is_full:
                 self._close(transport)
             case Phase.BODY if self._head is not None:
                 self._refuse(BodyTimeout(self._lane.server.body_timeout_s), self._head.headers, closes=True)
-            case Phase.SERVING | Phase.CLOSING:
+            case Phase.IDLE | Phase.SERVING | Phase.CLOSING:
                 self._check_reader(transport, now)
             case _:
                 transport.abort()

@@ -17,6 +17,7 @@ from tests.support.upstream import Reply, ScriptedUpstream, Stall, Stream, chat_
 ANSWER = Reply.of(chat_body("Hello."))
 BODY = json.dumps({"model": "gpt-5-mini", "messages": HELLO}).encode()
 STREAMED = json.dumps({"model": "gpt-5-mini", "messages": HELLO, "stream": True}).encode()
+DURATION = {"route": "default", "endpoint": "chat"}
 TLS = Path(__file__).parent.parent / "support" / "tls"
 
 
@@ -167,6 +168,21 @@ async def test_a_client_that_reads_nothing_is_cut_and_the_upstream_let_go() -> N
         async with asyncio.timeout(10):
             await seen.gone.wait()
         await gw.until(lambda sample: sample("gateway_in_flight_requests") == 0)
+
+
+async def test_a_client_that_does_not_read_a_long_answer_is_cut() -> None:
+    long = Reply.of(chat_body("x" * 20_000_000))
+    async with (
+        ScriptedUpstream(long) as up,
+        gateway(limited(up.base_url, write_timeout_s=0.3)) as gw,
+        connected(gw) as client,
+    ):
+        client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        client.say(post())
+        await up.seen(1)
+        await gw.until(lambda sample: sample("gateway_request_duration_seconds_count", **DURATION) == 1)
+        client.reader._transport.resume_reading()  # type: ignore[attr-defined]
+        assert len(await client.rest()) < len(long.body)
 
 
 @pytest.mark.parametrize("stream", [False, True])
