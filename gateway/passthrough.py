@@ -22,7 +22,9 @@ from gateway.record import Attempt, Record
 from gateway.routing.match import RouteTable
 from gateway.upstream.call import Upstreams
 from gateway.upstream.classify import outcome_of_error, outcome_of_status
-from gateway.upstream.client import Reply, UpstreamClient
+from gateway.upstream.client import UpstreamClient
+from gateway.upstream.redact import redact
+from gateway.upstream.reply import Reply
 from gateway.values import Caller, Decision, Target
 from gateway.wire import headers as wire_headers
 
@@ -154,8 +156,9 @@ class Passthrough:
         record.status = reply.status
         headers = wire_headers.to_client(reply.headers, keep=_END_TO_END)
         await client.begin(reply.status, [*headers, *wire_headers.from_record(record)])
+        secrets = self.upstreams.secrets[upstream.name]
         while chunk := await reply.next_chunk(upstream.config.idle_timeout_s):
-            await client.write(chunk)
+            await client.write(redact(chunk, secrets))
         await client.end()
 
 

@@ -21,7 +21,9 @@ from gateway.upstream.classify import (
     outcome_of_error,
     outcome_of_status,
 )
-from gateway.upstream.client import Reply, UpstreamClient
+from gateway.upstream.client import UpstreamClient
+from gateway.upstream.redact import redact, secrets_of
+from gateway.upstream.reply import Reply
 from gateway.values import Target
 from gateway.wire import json_bytes, sse
 from gateway.wire.errors import reported_error
@@ -61,11 +63,12 @@ class EventStream:
     from cutting an idle connection.
     """
 
-    def __init__(self, target: Target, reply: Reply, config: Upstream) -> None:
+    def __init__(self, target: Target, reply: Reply, config: Upstream, secrets: tuple[bytes, ...]) -> None:
         self.target = target
         self.status = reply.status
         self.headers = reply.headers
         self._reply = reply
+        self._secrets = secrets
         self._idle_s = config.idle_timeout_s
         self._splitter = sse.EventSplitter(config.max_event_kb * _KB)
         self._first = b""
@@ -103,7 +106,7 @@ class EventStream:
         try:
             while chunk := await self._reply.next_chunk(wait_s):
                 if block := self._splitter.feed(chunk):
-                    return block
+                    return redact(block, self._secrets)
         except sse.EventTooLarge as error:
             raise UpstreamUnavailable(f"The model API's stream cannot be relayed: {error}.") from None
         return self._splitter.rest()
@@ -117,6 +120,7 @@ class Upstreams:
 
     def __init__(self, clients: Mapping[str, UpstreamClient]) -> None:
         self.clients = clients
+        self.secrets = {name: secrets_of(client.config) for name, client in clients.items()}
 
     async def call(
         self, targets: Sequence[Target], outgoing: Outgoing, attempts: list[Attempt]
@@ -163,23 +167,25 @@ class Upstreams:
             limit = min(deadline, asyncio.get_running_loop().time() + client.config.first_byte_timeout_s)
         try:
             async with asyncio.timeout_at(limit):
-                return await _ask(client, target, outgoing)
+                return await _ask(client, target, outgoing, self.secrets[target.upstream])
         except TimeoutError:
             raise UpstreamTimeout("The model API did not answer in time.") from None
 
 
-async def _ask(client: UpstreamClient, target: Target, outgoing: Outgoing) -> Answer | EventStream:
+async def _ask(
+    client: UpstreamClient, target: Target, outgoing: Outgoing, secrets: tuple[bytes, ...]
+) -> Answer | EventStream:
     body = outgoing.body(target, client.config)
     reply = await client.send("POST", outgoing.path, headers=outgoing.headers, body=body)
     is_open = False
     try:
         if outgoing.is_stream and reply.status == 200 and reply.is_event_stream:
-            stream = EventStream(target, reply, client.config)
+            stream = EventStream(target, reply, client.config, secrets)
             await stream.open()
             is_open = True
             return stream
         whole = await reply.read(int(client.config.max_response_mb * _MB))
-        return Answer(target, reply.status, reply.headers, whole)
+        return Answer(target, reply.status, reply.headers, redact(whole, secrets))
     finally:
         if not is_open:
             reply.close()

@@ -1,174 +1,113 @@
-"""One HTTP call to an upstream: the small interface the rest of `upstream` needs, on aiohttp.
+"""HTTP calls to one configured upstream: the small interface the rest of `upstream` needs.
 
 Nothing here knows of models, events or retries. Bodies come back as they arrive; the caller reads
 them chunk by chunk and closes the reply, which early on cuts the connection.
+
+    head      what is said first           dial   name, address, proxy, TLS
+    http1     one request at a time        pool   who may use which connection, and when
+    reply     what comes back              decode if it is compressed all the same
 """
 
-import asyncio
-import io
-import ssl
-from collections.abc import AsyncIterable, Callable
-from ipaddress import ip_address
+import os
+from collections.abc import Mapping
 from typing import Self
 
-import aiohttp
-from multidict import CIMultiDict
+from multidict import istr
 from yarl import URL
 
-from gateway import __version__
 from gateway.config.model import Upstream
-from gateway.errors import UpstreamCut, UpstreamTimeout, UpstreamUnavailable
 from gateway.exchange import Headers
+from gateway.upstream.dial import Dialer, Origin
+from gateway.upstream.head import Heads
+from gateway.upstream.http1 import Body
+from gateway.upstream.pool import Pool
+from gateway.upstream.reply import Reply
 
-_LARGE = 1 << 20
-"""From this size on aiohttp wants a file to read from piece by piece, not bytes to send in one go."""
+__all__ = ["Reply", "UpstreamClient"]
 
-
-class Reply:
-    """A response whose head has arrived. `close()` it in any case; before its end that cuts the connection."""
-
-    __slots__ = ("_release", "_response", "headers", "status")
-
-    def __init__(self, response: aiohttp.ClientResponse, release: Callable[[], None]) -> None:
-        self._response = response
-        self._release: Callable[[], None] | None = release
-        self.status = response.status
-        self.headers: Headers = response.headers
-
-    @property
-    def is_event_stream(self) -> bool:
-        return self._response.content_type == "text/event-stream"
-
-    async def next_chunk(self, idle_s: float | None) -> bytes:
-        """What arrives next, empty at the end; UpstreamTimeout after `idle_s` of silence, UpstreamCut on a break."""
-        try:
-            async with asyncio.timeout(idle_s) as idle:
-                return await self._response.content.readany()
-        except TimeoutError:
-            if not idle.expired():
-                raise  # a deadline further out
-            raise UpstreamTimeout(f"The model API sent nothing for {idle_s:g} s.") from None
-        except aiohttp.ClientError:
-            raise UpstreamCut("The model API broke off its answer.") from None
-
-    async def read(self, max_bytes: int) -> bytes:
-        """The whole body; UpstreamUnavailable if it is larger than `max_bytes`."""
-        parts: list[bytes] = []
-        size = 0
-        while chunk := await self.next_chunk(None):
-            size += len(chunk)
-            if size > max_bytes:
-                raise UpstreamUnavailable(f"The model API's answer is larger than {max_bytes:,} bytes.")
-            parts.append(chunk)
-        return b"".join(parts)
-
-    def close(self) -> None:
-        if self._release is None:
-            return
-        release, self._release = self._release, None
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
-        release()
+_TAKES_A_BODY = frozenset({"PATCH", "POST", "PUT"})
+"""Without one they say that it is empty (RFC 9110, 8.6)."""
+_CONTENT_LENGTH = istr("Content-Length")
 
 
 class UpstreamClient:
-    """Connections to one configured upstream. Use as an async context manager."""
+    """Connections to one configured upstream. Use as an async context manager.
 
-    def __init__(self, name: str, config: Upstream) -> None:
+    Raises ConfigError for what can never work: a CA file that is none, a proxy (named in `environ`)
+    of an unknown kind.
+    """
+
+    def __init__(self, name: str, config: Upstream, *, environ: Mapping[str, str] = os.environ) -> None:
         self.name = name
         self.config = config
         self.in_flight = 0
-        self._base = URL(config.base_url)
-        self._query = dict(config.query)
-        self._headers = _fixed_headers(config)
+        self._dialer = Dialer(
+            name, _origin(config), ca_file=config.ca_file, timeout_s=config.connect_timeout_s, environ=environ
+        )
+        proxy = self._dialer.proxy
+        self._heads = Heads(
+            name,
+            config,
+            is_forwarded=self._dialer.is_forwarded,
+            proxy_authorization=proxy.authorization if proxy else None,
+        )
+        self._pool = Pool(self._dialer.dial, config.max_connections)
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.config.max_connections, ssl=_tls(self.config.ca_file)),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.config.connect_timeout_s),
-            trust_env=not _is_loopback(self._base.host),  # HTTPS_PROXY and friends; never for this machine itself
-            skip_auto_headers=("Accept", "User-Agent", "Content-Type"),
-        )
+        self._pool.open()
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self._session.close()
+    async def __aexit__(self, *_: object) -> None:
+        self._dialer.close()
+        await self._pool.close()
 
     async def send(
-        self,
-        method: str,
-        path: str,
-        *,
-        headers: CIMultiDict[str],
-        body: bytes | AsyncIterable[bytes] | None,
-        query: str = "",
-        raw: bool = False,
+        self, method: str, path: str, *, headers: Headers, body: Body, query: str = "", raw: bool = False
     ) -> Reply:
         """Send a request to `path` (percent-encoded, below the base URL); returns once the reply's head is there.
 
-        `headers` are the client's, already filtered; the upstream's configured ones win over them.
-        `raw` leaves a compressed body as it is. Raises UpstreamUnavailable, and UpstreamTimeout where
-        no connection could be made in time; the caller bounds the rest. Redirects are not followed.
+        `headers` are the client's, already filtered; the upstream's configured ones win over them. A
+        body that is an iterable is sent as it comes, in chunks unless `headers` hold its length; an
+        answer may overtake it. `raw` leaves a compressed answer as it is. Raises UpstreamUnavailable,
+        UpstreamTimeout where no connection could be made in time, BadRequest, and what the body
+        raises; the caller bounds the rest. Redirects are not followed.
         """
         self.in_flight += 1
         try:
-            response = await self._session.request(
-                method,
-                self._url(path, query),
-                headers=self._merged(headers, raw=raw),
-                data=io.BytesIO(body) if isinstance(body, bytes) and len(body) > _LARGE else body,
-                allow_redirects=False,
-                auto_decompress=not raw,
-            )
-        except BaseException as error:
+            length, framing = _framing(method, headers, body)
+            head = self._heads.build(method, path, query, headers, framing, raw=raw)
+            connection = self._pool.take() or await self._pool.acquire()
+        except BaseException:
             self.in_flight -= 1
-            if isinstance(error, aiohttp.ConnectionTimeoutError):
-                limit = self.config.connect_timeout_s
-                raise UpstreamTimeout(f"No connection to the model API within {limit:g} s.", was_sent=False) from None
-            if isinstance(error, aiohttp.ClientError):
-                raise UpstreamUnavailable("The model API could not be reached, or broke off unanswered.") from None
             raise
-        return Reply(response, self._released)
+        reply = connection.ask(
+            head, body, length=length, is_head_request=method == "HEAD", raw=raw, on_close=self._closed
+        )
+        try:
+            await reply.head()
+        except BaseException:
+            reply.close()
+            raise
+        return reply
 
-    def _released(self) -> None:
+    def _closed(self) -> None:
         self.in_flight -= 1
 
-    def _url(self, path: str, query: str) -> URL:
-        url = URL(f"{self._base}{path}", encoded=True)
-        if query:
-            url = URL(f"{url}?{query}", encoded=True)
-        return url.update_query(self._query) if self._query else url
 
-    def _merged(self, headers: CIMultiDict[str], *, raw: bool) -> CIMultiDict[str]:
-        merged = headers.copy()
-        for name, value in self._headers.items():
-            if name.lower() == "authorization" and "authorization" in headers:
-                continue  # the client's own credentials, where it is allowed to bring them
-            merged[name] = value
-        if not raw:
-            merged["Accept-Encoding"] = "identity"  # events must be readable as they come
-        merged.setdefault("User-Agent", f"llm-gateway/{__version__}")
-        return merged
+def _origin(config: Upstream) -> Origin:
+    base = URL(config.base_url)
+    assert base.raw_host is not None
+    assert base.port is not None
+    return Origin(base.scheme, base.raw_host, base.port)
 
 
-def _fixed_headers(config: Upstream) -> dict[str, str]:
-    fixed = dict(config.headers)
-    if config.api_key is not None:
-        fixed["Authorization"] = f"Bearer {config.api_key.get_secret_value()}"
-    return fixed
-
-
-def _tls(ca_file: str | None) -> ssl.SSLContext | bool:
-    return True if ca_file is None else ssl.create_default_context(cafile=ca_file)
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host is None or host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _framing(method: str, headers: Headers, body: Body) -> tuple[int | None, str]:
+    """The body's length, None while unknown, and the header line that says how it ends; empty where there is none."""
+    if isinstance(body, bytes):
+        return len(body), f"Content-Length: {len(body)}"
+    if body is None:
+        return None, "Content-Length: 0" if method in _TAKES_A_BODY else ""
+    given = headers.get(_CONTENT_LENGTH, "")
+    if given.isascii() and given.isdigit():
+        return int(given), f"Content-Length: {given}"
+    return None, "Transfer-Encoding: chunked"

@@ -1,0 +1,96 @@
+"""The head of a request to one upstream; what never changes is put together once (pure)."""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from multidict import CIMultiDict, istr
+from yarl import URL
+
+from gateway import __version__
+from gateway.config.model import Upstream
+from gateway.errors import BadRequest, ConfigError
+from gateway.exchange import Headers
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""RFC 9110, 5.6.2."""
+_FRAMING = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding"})
+"""What only the one who has the connection can say."""
+_AUTHORIZATION = istr("Authorization")
+_USER_AGENT = istr("User-Agent")
+_OUR_USER_AGENT = f"User-Agent: llm-gateway/{__version__}"
+
+
+class _Fixed(NamedTuple):
+    """Header lines that every request begins with, and the names nobody else may set then, in small letters."""
+
+    lines: str
+    breaks: int
+    names: frozenset[str]
+
+
+class Heads:
+    """For the upstream `name`. Where a proxy reads the requests (`is_forwarded`) it wants more in them.
+
+    Raises ConfigError for configured headers that cannot be sent.
+    """
+
+    def __init__(
+        self, name: str, config: Upstream, *, is_forwarded: bool = False, proxy_authorization: str | None = None
+    ) -> None:
+        base = URL(config.base_url)
+        host = base.host_port_subcomponent or ""
+        path = base.raw_path.rstrip("/")
+        self._target = f"{base.scheme}://{host}{path}" if is_forwarded else path
+        self._query = dict(config.query)
+        self._only_our_query = _with_query("", self._query)
+        headers = CIMultiDict({"Host": host, **config.headers})
+        if is_forwarded and proxy_authorization is not None:
+            headers["Proxy-Authorization"] = proxy_authorization
+        if config.api_key is not None:
+            headers["Authorization"] = f"Bearer {config.api_key.get_secret_value()}"
+        for field, value in headers.items():
+            if not (_TOKEN.fullmatch(field) and value.isprintable()):
+                raise ConfigError([f"upstreams.{name}.headers: {field!a} or its value holds what no header can"])
+        key = headers.pop(_AUTHORIZATION, None)
+        self._key = "" if key is None else f"Authorization: {key}"
+        self._raw = _fixed(headers.items())
+        headers["Accept-Encoding"] = "identity"  # events must be readable as they come
+        self._readable = _fixed(headers.items())
+
+    def build(self, method: str, path: str, query: str, headers: Headers, framing: str, *, raw: bool) -> bytes:
+        """The head with its empty line; `framing` is the line that says how the body ends, or empty.
+
+        The upstream's configured headers win over `headers`, but for the key: where the client is
+        allowed to bring its own, that one is sent. `raw` lets the client choose a compression.
+        Raises BadRequest for what would be read as another request than it is.
+        """
+        fixed = self._raw if raw else self._readable
+        if self._query:
+            query = _with_query(query, self._query) if query else self._only_our_query
+        target = f"{self._target}{path}?{query}" if query else f"{self._target}{path}"
+        lines = [f"{method} {target} HTTP/1.1", fixed.lines]
+        if self._key and _AUTHORIZATION not in headers:
+            lines.append(self._key)
+        taken = fixed.names
+        lines.extend([f"{name}: {value}" for name, value in headers.items() if name.lower() not in taken])
+        if _USER_AGENT not in headers and "user-agent" not in taken:
+            lines.append(_OUR_USER_AGENT)
+        if framing:
+            lines.append(framing)
+        lines.append("\r\n")
+        head = "\r\n".join(lines)
+        breaks = len(lines) + fixed.breaks
+        if head.count("\n") != breaks or head.count("\r") != breaks or "\0" in head or " " in target:
+            raise BadRequest("The path or a header of this request holds a character that cannot be passed on.")
+        return head.encode("utf-8", "surrogateescape")
+
+
+def _fixed(pairs: Iterable[tuple[str, str]]) -> _Fixed:
+    lines = [f"{name}: {value}" for name, value in pairs]
+    return _Fixed("\r\n".join(lines), len(lines) - 1, _FRAMING | {name.lower() for name, _ in pairs})
+
+
+def _with_query(query: str, ours: dict[str, str]) -> str:
+    """`query` as the client sent it, encoded, with `ours` in place of its parameters of the same names."""
+    return URL(f"http://x/?{query}", encoded=True).update_query(ours).raw_query_string

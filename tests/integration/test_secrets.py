@@ -1,0 +1,143 @@
+"""Canary keys and a canary prompt go every way there is; none of them turns up where people look.
+
+Looked at: log lines (debug logging included), metrics, answers and their headers where the secret is
+not the client's own, what Redis holds, what the gateway writes to disk.
+"""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.support.gateway import CHAT, RunningGateway, gateway
+from tests.support.redis_server import RedisServer
+from tests.support.upstream import (
+    Raw,
+    Reply,
+    Reset,
+    ScriptedUpstream,
+    Stall,
+    Step,
+    Stream,
+    chat_body,
+    chat_chunks,
+    usage,
+)
+
+UPSTREAM_KEY = "sk-canary-upstream-6b1f"
+CLIENT_KEY = "canary-client-key-9c2e"
+OTHER_KEY = "canary-wrong-key-41d7"
+HEADER = "canary-header-value-77aa"
+PROMPT = "canary prompt: the merger is on Friday"
+CANARIES = (UPSTREAM_KEY, CLIENT_KEY, OTHER_KEY, HEADER, PROMPT, "the merger")
+ECHO = {"error": {"message": f"Incorrect API key provided: {UPSTREAM_KEY}.", "type": "x", "param": None, "code": "k"}}
+STEPS: list[Step] = [
+    Reply.of(chat_body("Hello.", usage=usage(8, 2))),
+    Stream.of(*chat_chunks("Hel", "lo", usage=usage(8, 2))),
+    Reply.of(ECHO, 401),
+    Reply.of(ECHO, 500),
+    Stream.of(ECHO),
+    Stream.of(chat_chunks("Hel")[0], cut=True),
+    Stream.of(chat_chunks("Hel")[0], ECHO),
+    Reset(),
+    Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{"),
+    Raw(b"\x00\x01 not HTTP"),
+    Stall(),
+]
+
+
+def document(url: str, redis_url: str) -> dict[str, Any]:
+    return {
+        "server": {"port": 0, "admin": {"port": 0}, "max_body_mb": 1},
+        "store": redis_url,
+        "store_timeout_s": 2,
+        "upstreams": {
+            "up": {
+                "base_url": url,
+                "api_key": "${UPSTREAM_KEY}",
+                "headers": {"x-canary-token": "${HEADER}"},
+                "total_timeout_s": 0.3,
+            }
+        },
+        "tiers": {"cheap": ["up/gpt-5-nano"], "expensive": ["up/gpt-5"]},
+        "routes": [
+            {
+                "name": "smart",
+                "match": {"models": ["auto"]},
+                "tier": "auto",
+                "cache": {},
+                "tokens": {"max_prompt": 400},
+            },
+            {"name": "default", "upstream": "up", "cache": {}},
+        ],
+        "keys": [{"name": "app", "key": "${CLIENT_KEY}"}],
+    }
+
+
+async def every_way(gw: RunningGateway, steps: list[Step]) -> AsyncIterator[bytes]:
+    """What a client is shown on each: heads and bodies."""
+    for number, _ in enumerate(steps):
+        for model in ("auto", "gpt-5-mini"):
+            yield await ask(gw, model=model, stream=number % 2 == 1, seed=number)
+        yield await ask(gw, path="/v1/audio/speech")
+    yield await ask(gw, key=OTHER_KEY)
+    yield await ask(gw, messages=[{"role": "user", "content": PROMPT * 500}], model="auto")
+    yield await ask(gw, messages=[{"role": PROMPT, "content": 1}])
+    yield await ask(gw, model="auto", headers={"x-gateway-tier": "best"})
+    yield await ask(gw, headers={"x-gateway-route": "nowhere"})
+    yield await ask(gw, messages=[{"role": "user", "content": "x" * 2_000_000}])
+    yield await ask(gw, body=b"{" + PROMPT.encode())
+    yield await ask(gw, path="/v1/files/../x")
+    yield await ask(gw, path="/nowhere")
+
+
+async def ask(
+    gw: RunningGateway,
+    *,
+    key: str = CLIENT_KEY,
+    path: str = CHAT,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    **fields: Any,
+) -> bytes:
+    document = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": PROMPT}], **fields}
+    given = {"Authorization": f"Bearer {key}", "Cookie": f"session={CLIENT_KEY}", **(headers or {})}
+    try:
+        answer = await gw.request("POST", path, body=body or json.dumps(document).encode(), headers=given)
+    except aiohttp.ClientError as error:
+        return str(error).encode()
+    return str(answer.headers).encode() + answer.body
+
+
+def written_to(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+
+
+async def test_no_secret_turns_up_anywhere(
+    redis_server: RedisServer,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level(logging.DEBUG)
+    script = [step for step in STEPS for _ in range(3)]
+    env = {"UPSTREAM_KEY": UPSTREAM_KEY, "HEADER": HEADER, "CLIENT_KEY": CLIENT_KEY}
+    async with ScriptedUpstream(*script) as up:
+        text = json.dumps(document(up.base_url, redis_server.url))
+        async with gateway(text, **env) as gw:
+            found = [answer async for answer in every_way(gw, STEPS)]
+            found.append(str((await gw.metrics()).samples).encode())
+        assert {seen.header("Authorization") for seen in up.requests} == {f"Bearer {UPSTREAM_KEY}"}
+        assert {seen.header("x-canary-token") for seen in up.requests} == {HEADER}
+    output = capfd.readouterr()
+    assert '"logger":"gateway.access"' in output.err
+    found += [output.out.encode(), output.err.encode(), caplog.text.encode(), redis_server.content()]
+    found += written_to(tmp_path)
+    for canary in CANARIES:
+        assert [piece for piece in found if canary.encode() in piece] == []
