@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from gateway.simulator.app import Simulator
 from tests.clients.driven import Drivers
-from tests.clients.places import OWN_KEY, UPSTREAM_KEY, Place, Places, before
+from tests.clients.places import OWN_KEY, UPSTREAM_KEY, Place, Places, Scripted, before, scripted_upstream
 from tests.support.gateway import gateway
 
 
@@ -19,13 +19,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     return None if "clients" in str(config.option.markexpr) else True
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def drivers() -> AsyncIterator[Drivers]:
-    drivers = Drivers()
-    yield drivers
-    await drivers.close()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -39,3 +32,17 @@ async def places() -> AsyncIterator[Places]:
             Place(f"{keyed.url}/v1", OWN_KEY),
             Place(f"{passing.url}/v1", UPSTREAM_KEY),
         )
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def scripted() -> AsyncIterator[Scripted]:
+    async with scripted_upstream() as scripted:
+        yield scripted
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def drivers(places: Places, scripted: Scripted) -> AsyncIterator[Drivers]:
+    """The clients' processes, which end before the servers that they talk to."""
+    drivers = Drivers()
+    yield drivers
+    await drivers.close()

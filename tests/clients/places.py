@@ -1,5 +1,6 @@
 """Where a client is pointed at: a model API, or the gateway before it."""
 
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from gateway.config.model import Upstream
 from tests.clients.driven import Task
 from tests.clients.matrix import Scenario
 from tests.support.gateway import config, gateway
-from tests.support.upstream import ScriptedUpstream
+from tests.support.upstream import Reply, ScriptedUpstream, Seen, Step
 
 UPSTREAM_KEY = "sk-upstream-0123456789"
 OWN_KEY = "sk-own-0123456789abcdef"
@@ -47,11 +48,36 @@ def before(upstream_url: str, **sections: Any) -> dict[str, Any]:
     return config(upstream_url, **{"upstreams": {"up": up}, **own, **sections})
 
 
+class Scripted:
+    """An upstream that plays what a test says next, and a gateway before it; both live as long as the test run."""
+
+    def __init__(self, upstream: ScriptedUpstream, script: deque[Step], gateway_url: str) -> None:
+        self._upstream = upstream
+        self._script = script
+        self.direct = Place(upstream.base_url, UPSTREAM_KEY)
+        self.gateway = Place(f"{gateway_url}/v1", OWN_KEY)
+
+    def play(self, *steps: Step) -> None:
+        """From now on play these, as if nothing had been asked before."""
+        self._script.clear()
+        self._script.extend(steps)
+        self.requests.clear()
+
+    @property
+    def requests(self) -> list[Seen]:
+        return self._upstream.requests
+
+    async def first(self) -> Seen:
+        """The first request since `play`; waits for it."""
+        return (await self._upstream.seen(1))[0]
+
+
 @asynccontextmanager
-async def place_before(upstream: ScriptedUpstream, *, through_gateway: bool) -> AsyncIterator[Place]:
-    """`upstream` itself, or a new gateway before it."""
-    if through_gateway:
-        async with gateway(before(upstream.base_url)) as gw:
-            yield Place(f"{gw.url}/v1", OWN_KEY)
-    else:
-        yield Place(upstream.base_url, UPSTREAM_KEY)
+async def scripted_upstream() -> AsyncIterator[Scripted]:
+    script: deque[Step] = deque()
+
+    def next_step(seen: Seen) -> Step:
+        return script.popleft() if script else Reply.of({"error": {"message": "The script is over."}}, 500)
+
+    async with ScriptedUpstream(then=next_step) as upstream, gateway(before(upstream.base_url)) as gw:
+        yield Scripted(upstream, script, gw.url)

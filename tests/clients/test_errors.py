@@ -9,9 +9,9 @@ import pytest
 from tests.clients.comparing import differences, has_failed, told
 from tests.clients.driven import Client, Driver, Drivers, Played
 from tests.clients.matrix import CHAT, CLIENTS, RESPONSES, Scenario
-from tests.clients.places import OWN_KEY, Place, Places, before, place_before
+from tests.clients.places import OWN_KEY, Place, Places, Scripted, before
 from tests.support.gateway import gateway
-from tests.support.upstream import Reply, ScriptedUpstream, chat_body, usage
+from tests.support.upstream import Reply, chat_body, usage
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="session")]
 
@@ -84,11 +84,11 @@ async def test_a_request_that_the_gateway_cannot_read_is_refused_alike(
 
 @each_client
 async def test_a_prompt_over_the_cap_is_as_one_over_the_models_context(
-    client: Client, drivers: Drivers, places: Places
+    client: Client, drivers: Drivers, places: Places, scripted: Scripted
 ) -> None:
     driver = await drivers.of(client)
-    async with ScriptedUpstream(Reply.of(TOO_LONG, 400)) as upstream:
-        direct = await driver.play(Place(upstream.base_url, "any").task(HELLO))
+    scripted.play(Reply.of(TOO_LONG, 400))
+    direct = await driver.play(scripted.direct.task(HELLO))
     routes = [{"name": "default", "upstream": "up", "tokens": {"max_prompt": 5}}]
     async with gateway(before(places.direct.base_url, routes=routes)) as gw:
         through = await driver.play(Place(f"{gw.url}/v1", OWN_KEY).task(HELLO))
@@ -141,19 +141,21 @@ class Tries:
     """What OpenAI's SDKs say of themselves in each request."""
 
 
-async def _try(driver: Driver, script: Sequence[Reply], *, through_gateway: bool) -> Tries:
-    async with ScriptedUpstream(*script) as upstream, place_before(upstream, through_gateway=through_gateway) as place:
-        played = await driver.play(place.task(HELLO, max_retries=2))
-        counts = [seen.header("x-stainless-retry-count") for seen in upstream.requests]
-        return Tries(played, len(upstream.requests), counts)
+async def _try(driver: Driver, scripted: Scripted, place: Place, *script: Reply) -> Tries:
+    scripted.play(*script)
+    played = await driver.play(place.task(HELLO, max_retries=2))
+    counts = [seen.header("x-stainless-retry-count") for seen in scripted.requests]
+    return Tries(played, len(counts), counts)
 
 
 @each_client
-async def test_a_client_tries_again_as_without_the_gateway(client: Client, drivers: Drivers) -> None:
+async def test_a_client_tries_again_as_without_the_gateway(
+    client: Client, drivers: Drivers, scripted: Scripted
+) -> None:
     driver = await drivers.of(client)
-    script = [Reply.of(RATE_LIMITED, 429, [("retry-after-ms", "20")]), Reply.of(chat_body("Hi.", usage=usage(8, 2)))]
-    direct = await _try(driver, script, through_gateway=False)
-    through = await _try(driver, script, through_gateway=True)
+    script = Reply.of(RATE_LIMITED, 429, [("retry-after-ms", "20")]), Reply.of(chat_body("Hi.", usage=usage(8, 2)))
+    direct = await _try(driver, scripted, scripted.direct, *script)
+    through = await _try(driver, scripted, scripted.gateway, *script)
     assert not has_failed(direct.played), direct
     assert (direct.count, direct.retry_counts[-1]) in ((2, "1"), (2, None))
     assert (through.count, through.retry_counts) == (direct.count, direct.retry_counts)
@@ -161,11 +163,11 @@ async def test_a_client_tries_again_as_without_the_gateway(client: Client, drive
 
 
 @each_client
-async def test_a_client_gives_up_as_without_the_gateway(client: Client, drivers: Drivers) -> None:
+async def test_a_client_gives_up_as_without_the_gateway(client: Client, drivers: Drivers, scripted: Scripted) -> None:
     driver = await drivers.of(client)
     script = [Reply.of(RATE_LIMITED, 429, [("x-should-retry", "false"), ("retry-after-ms", "20")])] * 3
-    direct = await _try(driver, script, through_gateway=False)
-    through = await _try(driver, script, through_gateway=True)
+    direct = await _try(driver, scripted, scripted.direct, *script)
+    through = await _try(driver, scripted, scripted.gateway, *script)
     assert through.count == direct.count == (1 if client.obeys_should_retry else 3)
     assert differences(told(direct.played), told(through.played)) == []
 

@@ -2,14 +2,13 @@
 
 import asyncio
 import time
-from dataclasses import replace
 
 import pytest
 
 from tests.clients.driven import Client, Driver, Drivers, Task
 from tests.clients.matrix import CHAT, CLIENTS
-from tests.clients.places import place_before
-from tests.support.upstream import ScriptedUpstream, Stall, Step, Stream, chat_chunks, event
+from tests.clients.places import Place, Scripted
+from tests.support.upstream import Stall, Step, Stream, chat_chunks, event
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="session")]
 
@@ -25,32 +24,31 @@ LEAVING = [(client, call) for client in CLIENTS for call in sorted(client.calls)
 @pytest.mark.parametrize(
     ("client", "call"), [pytest.param(client, call, id=f"{client.name}-{call}") for client, call in LEAVING]
 )
-async def test_the_upstream_call_ends_with_its_client(client: Client, call: str, drivers: Drivers) -> None:
+async def test_the_upstream_call_ends_with_its_client(
+    client: Client, call: str, drivers: Drivers, scripted: Scripted
+) -> None:
     """Within 100 ms, beyond what the client itself takes to leave."""
     driver = await drivers.of(client)
-    is_stream = "stream" in call
-    task = Task(call, "", "", CHAT, {}, after=AFTER, timeout_s=15 if is_stream else PATIENCE_S)
-    read, direct_s = await _leave(driver, task, through_gateway=False)
-    read_through, through_s = await _leave(driver, task, through_gateway=True)
-    assert min(read, read_through) >= (AFTER if is_stream else 0)
+    read, direct_s = await leave(driver, call, scripted, scripted.direct)
+    read_through, through_s = await leave(driver, call, scripted, scripted.gateway)
+    assert min(read, read_through) >= (AFTER if "stream" in call else 0)
     assert through_s - max(0.0, direct_s) < WITHIN_S
 
 
-async def _leave(driver: Driver, task: Task, *, through_gateway: bool) -> tuple[int, float]:
+async def leave(driver: Driver, call: str, scripted: Scripted, place: Place) -> tuple[int, float]:
     """How much the client had read when it left, and how many seconds later the upstream saw its caller leave."""
-    async with (
-        ScriptedUpstream(_script(task.call)) as upstream,
-        place_before(upstream, through_gateway=through_gateway) as place,
-    ):
-        playing = asyncio.create_task(driver.play(replace(task, base_url=place.base_url, key=place.key)))
-        (seen,) = await upstream.seen(1)
-        async with asyncio.timeout(15):
-            await seen.gone.wait()
-        gone_at = time.time()
-        played = await playing
-        assert played.raised is None, played
-        (left,) = played.parts
-        return left["read"], gone_at - left["left_at"]
+    scripted.play(_script(call))
+    patience_s = 15 if "stream" in call else PATIENCE_S
+    task = Task(call, place.base_url, place.key, CHAT, {}, after=AFTER, timeout_s=patience_s)
+    playing = asyncio.create_task(driver.play(task))
+    seen = await scripted.first()
+    async with asyncio.timeout(15):
+        await seen.gone.wait()
+    gone_at = time.time()
+    played = await playing
+    assert played.raised is None, played
+    (left,) = played.parts
+    return left["read"], gone_at - left["left_at"]
 
 
 def _script(call: str) -> Step:
