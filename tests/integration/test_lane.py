@@ -12,7 +12,7 @@ import pytest
 
 from tests.fuzz.corpus import HOSTILE
 from tests.support.gateway import CHAT, HELLO, RunningGateway, config, gateway
-from tests.support.upstream import Reply, ScriptedUpstream, Stall, Stream, chat_body, chat_chunks, event
+from tests.support.upstream import Reply, ScriptedUpstream, Stall, Stream, chat_body, chat_chunks, event, usage
 
 ANSWER = Reply.of(chat_body("Hello."))
 BODY = json.dumps({"model": "gpt-5-mini", "messages": HELLO}).encode()
@@ -171,7 +171,7 @@ async def test_a_client_that_reads_nothing_is_cut_and_the_upstream_let_go() -> N
 
 
 async def test_a_client_that_does_not_read_a_long_answer_is_cut() -> None:
-    long = Reply.of(chat_body("x" * 20_000_000))
+    long = Reply.of(chat_body("x" * 20_000_000, usage=usage(8, 2)))
     async with (
         ScriptedUpstream(long) as up,
         gateway(limited(up.base_url, write_timeout_s=0.3)) as gw,
