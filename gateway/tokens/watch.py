@@ -58,9 +58,10 @@ class _Waiting:
 class WasteWatch:
     """One serves a gateway, as `async with`; `report` is called on the event loop with what was found."""
 
-    def __init__(self, counter: TokenCounter, report: Callable[[Wasted], None]) -> None:
+    def __init__(self, counter: TokenCounter, report: Callable[[Wasted], None], *, share: float = SHARE) -> None:
         self._counter = counter
         self._report = report
+        self._pause = 1 / share - 1
         self._waiting: dict[str, _Waiting] = {}
         self._known: Memo[dict[str, int]] = Memo()
         self._prefixes: dict[str, Prefixes] = {}
@@ -99,7 +100,7 @@ class WasteWatch:
                     took_s = await self._look(route, one)
                 except Exception:  # whatever a client wrote, the next prompt is looked through
                     log.exception("a prompt of route %s could not be looked through for waste", route)
-                await asyncio.sleep(took_s * (1 / SHARE - 1))
+                await asyncio.sleep(took_s * self._pause)
 
     async def _look(self, route: str, one: _Waiting) -> float:
         """Report what `one` wastes; the seconds of a core that this took."""

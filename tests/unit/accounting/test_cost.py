@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.accounting.cost import cost_nanousd, price_call
+from gateway.accounting.cost import cost_nanousd, price_call, waste_nanousd
 from gateway.values import Cost, Rates, Usage
 
 GPT_4O_MINI = Rates(input=150_000, cached_input=75_000, output=600_000)
@@ -76,3 +76,9 @@ def test_whose_count_it_was_is_kept() -> None:
 def test_without_a_price_nobody_knows_the_cost_but_an_upstream_that_reports_it() -> None:
     assert price_call(Usage(input=1_000, output=0), None, source="computed") is None
     assert price_call(Usage(input=1_000, output=0, cost_nanousd=7), None, source="computed") == Cost(7, "reported")
+
+
+def test_waste_costs_its_input_price_and_a_prefix_what_the_upstreams_cache_would_take_off() -> None:
+    rates = Rates(input=2_500_000, cached_input=250_000, output=10_000_000)
+    assert waste_nanousd({"json": 100, "prefix": 1_000}, rates) == {"json": 250_000, "prefix": 2_250_000}
+    assert waste_nanousd({"json": 100}, None) == {}

@@ -169,6 +169,19 @@ def test_a_prompt_near_the_end_of_its_context_window_is_counted_for_the_decided_
     assert some(found, "context") == {"context_window_near_total{support,gpt-4o-mini}": 2}
 
 
+def test_unusually_long_prompts_are_counted_by_route() -> None:
+    found = scraped(record(is_unusually_long=True), record())
+    assert some(found, "prompt_length") == {"prompt_length_anomalies_total{support}": 1}
+
+
+def test_waste_is_counted_by_kind_and_priced_where_there_is_a_price() -> None:
+    metrics = Metrics(str)
+    metrics.observe_waste("support", {"json": 100, "repeat": 40}, {"json": 250_000, "repeat": 100_000})
+    metrics.observe_waste("support", {"json": 10}, {})
+    assert metrics.wasted_tokens.children == {("support", "json"): [110], ("support", "repeat"): [40]}
+    assert metrics.wasted_usd.children == {("support", "json"): [250_000], ("support", "repeat"): [100_000]}
+
+
 def test_dropped_messages_are_counted_by_route() -> None:
     found = scraped(record(dropped_messages=2, dropped_tokens=90), record(dropped_messages=1), record())
     assert some(found, "dropped") == {"dropped_messages_total{support}": 3}
