@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.wire import json_bytes, sse
+from gateway.wire.choices import choices_of, index_of
 from gateway.wire.pieces import MAX_PIECES, phrases, with_logs
 
 _WHOLE = frozenset({"id", "type", "role", "name", "format", "signature"})
@@ -47,9 +48,8 @@ def assemble(events: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
         if event.get("error") is not None:
             return None
         _take_envelope(answer, event)
-        for part in event.get("choices") or ():
-            if isinstance(part, dict):
-                _take_choice(choices.setdefault(part.get("index") or 0, {"message": {}}), part)
+        for part in choices_of(event):
+            _take_choice(choices.setdefault(index_of(part), {"message": {}}), part)
     if not choices or not all(choice.get("finish_reason") for choice in choices.values()):
         return None
     if answer.get("usage", ...) is None:
@@ -68,11 +68,11 @@ def _take_envelope(answer: dict[str, Any], event: Mapping[str, Any]) -> None:
 
 def _take_choice(choice: dict[str, Any], part: Mapping[str, Any]) -> None:
     for key, value in part.items():
-        if key == "delta":
-            _add(choice["message"], value or {})
+        if key == "delta" and isinstance(value, dict):
+            _add(choice["message"], value)
         elif key == "logprobs":
             _add(choice, {key: value})
-        elif key != "index":
+        elif key not in ("index", "delta", "message"):
             _replace(choice, key, value)
 
 
@@ -104,7 +104,7 @@ def _add(into: dict[str, Any], delta: Mapping[str, Any]) -> None:
             held.append(value)
         elif isinstance(held, dict) and isinstance(value, dict):
             _add(held, value)
-        elif isinstance(held, list) and isinstance(value, list):
+        elif isinstance(held, list) and isinstance(value, list) and not isinstance(held, _Text):
             held.extend(value)
         elif key not in _WHOLE:
             into[key] = value
@@ -129,7 +129,7 @@ def _continued(calls: _Calls, parts: Sequence[object]) -> _Calls:
     for part in parts:
         if not isinstance(part, dict):
             continue
-        index = part.get("index")
+        index = part.get("index") if isinstance(part.get("index"), int) else None
         call = next((call for call in reversed(calls) if index is None or call["index"] == index), None)
         if call is None or _is_another(call, part):
             call = {"index": len(calls) if index is None else index}
@@ -190,7 +190,8 @@ def disassemble(answer: Mapping[str, Any], *, include_usage: bool) -> list[dict[
     """
     frame = {"object": "chat.completion.chunk"} | {key: answer[key] for key in _SAME_IN_EVERY_CHUNK if key in answer}
     usage: dict[str, Any] = {"usage": None} if include_usage else {}
-    parts = (part for choice in answer["choices"] for part in _choice_in_parts(choice))
+    numbered = ((index_of(choice, number), choice) for number, choice in enumerate(choices_of(answer)))
+    parts = (part for index, choice in numbered for part in _choice_in_parts(index, choice))
     chunks = [{**frame, "choices": [part], **usage} for part in parts]
     chunks[0].update({key: value for key, value in answer.items() if key not in (*frame, "choices", "usage")})
     if include_usage and answer.get("usage") is not None:
@@ -198,13 +199,14 @@ def disassemble(answer: Mapping[str, Any], *, include_usage: bool) -> list[dict[
     return chunks
 
 
-def _choice_in_parts(choice: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _choice_in_parts(index: int, choice: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     rest = {key: value for key, value in choice.items() if key not in ("index", "message", "logprobs", "finish_reason")}
-    for delta, logprobs in _deltas(choice["message"], choice.get("logprobs")):
-        logs = {"logprobs": logprobs} if "logprobs" in choice else {}
-        yield {"index": choice["index"], "delta": delta, **logs, "finish_reason": None}
+    message, logprobs = (part if isinstance(part := choice.get(key), dict) else None for key in ("message", "logprobs"))
+    for delta, logged in _deltas(message or {}, logprobs):
+        logs = {"logprobs": logged} if "logprobs" in choice else {}
+        yield {"index": index, "delta": delta, **logs, "finish_reason": None}
     logs = {"logprobs": None} if "logprobs" in choice else {}
-    yield {"index": choice["index"], "delta": {}, **logs, "finish_reason": choice["finish_reason"], **rest}
+    yield {"index": index, "delta": {}, **logs, "finish_reason": choice["finish_reason"], **rest}
 
 
 _Delta = tuple[dict[str, Any], Mapping[str, Any] | None]
@@ -215,11 +217,11 @@ def _deltas(message: Mapping[str, Any], logprobs: Mapping[str, Any] | None) -> I
     """Who speaks, and whatever has no pieces; then reasoning, texts, sound and calls, piece by piece."""
     texts = {key: text for key in (*_REASONING, *_LOGGED) if isinstance(text := message.get(key), str) and text}
     nested = {key: part for key in ("audio", "function_call") if isinstance(part := message.get(key), dict)}
-    calls = message.get("tool_calls") or []
+    calls = _dicts(message.get("tool_calls"))
     in_pieces = {*texts, *nested, *(["tool_calls"] if calls else [])}
     opening = {key: value for key, value in message.items() if key not in in_pieces}
     opening |= {key: blank for key, blank in (("content", ""), ("refusal", None)) if key in texts}
-    logged = {key: entries for key, entries in (logprobs or {}).items() if key in texts and entries}
+    logged = {key: found for key in texts if (found := _dicts((logprobs or {}).get(key)))}
     yield opening, logprobs and {**logprobs, **{key: [] for key in logged}}
 
     for key, text in texts.items():
@@ -252,6 +254,10 @@ def _growing(part: Mapping[str, Any], *names: str) -> Iterator[dict[str, Any]]:
     for name, text in texts.items():
         for piece in _cut_base64(text) if name == "data" else phrases(text):
             yield {name: piece}
+
+
+def _dicts(values: object) -> list[dict[str, Any]]:
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
 def _cut_base64(text: str) -> list[str]:

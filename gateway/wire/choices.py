@@ -10,6 +10,12 @@ def choices_of(answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     return (choice for choice in (choices if isinstance(choices, list) else ()) if isinstance(choice, dict))
 
 
+def index_of(choice: Mapping[str, Any], otherwise: int = 0) -> int:
+    """Which of several choices this is, or continues."""
+    index = choice.get("index")
+    return index if isinstance(index, int) else otherwise
+
+
 def all_finished(answer: Mapping[str, Any]) -> bool:
     """Whether there are choices and every one of them came to a finish reason."""
     reasons = [choice.get("finish_reason") for choice in choices_of(answer)]

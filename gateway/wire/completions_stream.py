@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.wire import json_bytes, sse
-from gateway.wire.choices import choices_of
+from gateway.wire.choices import choices_of, index_of
 from gateway.wire.errors import reported_error
 from gateway.wire.pieces import phrases, shares
 
@@ -36,8 +36,8 @@ def assemble(events: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
             return None
         _replace_all(answer, event, but=("choices",))
         for part in choices_of(event):
-            index = part.get("index") or 0
-            texts.setdefault(index, []).append(part.get("text") or "")
+            index = index_of(part)
+            texts.setdefault(index, []).append(_text(part))
             _add(choices.setdefault(index, {}), part)
     if not choices or not all(choice.get("finish_reason") for choice in choices.values()):
         return None
@@ -87,7 +87,8 @@ def disassemble(answer: Mapping[str, Any], *, include_usage: bool) -> list[dict[
     """`answer` as the chunks in which it might have come; with `include_usage` the last carries that and no choice."""
     frame = {key: answer[key] for key in _SAME_IN_EVERY_CHUNK if key in answer}
     usage: dict[str, Any] = {"usage": None} if include_usage else {}
-    parts = (part for index, choice in enumerate(answer["choices"]) for part in _parts(index, choice))
+    numbered = ((index_of(choice, number), choice) for number, choice in enumerate(choices_of(answer)))
+    parts = (part for index, choice in numbered for part in _parts(index, choice))
     chunks = [{**frame, "choices": [part], **usage} for part in parts]
     chunks[0].update({key: value for key, value in answer.items() if key not in (*frame, "choices", "usage")})
     if include_usage and answer.get("usage") is not None:
@@ -95,11 +96,11 @@ def disassemble(answer: Mapping[str, Any], *, include_usage: bool) -> list[dict[
     return chunks
 
 
-def _parts(number: int, choice: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    index = choice.get("index", number)
+def _parts(index: int, choice: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     rest = {key: value for key, value in choice.items() if key not in ("text", "index", "logprobs", "finish_reason")}
-    for text, logprobs in _pieces(choice.get("text") or "", choice.get("logprobs")):
-        yield {"text": text, "index": index, "logprobs": logprobs, "finish_reason": None}
+    logprobs = choice.get("logprobs")
+    for text, logs in _pieces(_text(choice), logprobs if isinstance(logprobs, dict) else None):
+        yield {"text": text, "index": index, "logprobs": logs, "finish_reason": None}
     yield {"text": "", "index": index, "logprobs": None, "finish_reason": choice["finish_reason"], **rest}
 
 
@@ -108,17 +109,22 @@ def _pieces(text: str, logprobs: Mapping[str, Any] | None) -> Iterator[tuple[str
     if logprobs is None:
         yield from ((piece, None) for piece in phrases(text))
         return
-    tokens = logprobs.get("tokens") or ()
-    if not tokens or not _spells(tokens, text) or not all(_fits(value, tokens) for value in logprobs.values()):
+    tokens = logprobs.get("tokens")
+    if not isinstance(tokens, list) or not _spell(tokens, text) or not all(_fit(v, tokens) for v in logprobs.values()):
         yield text, logprobs
-    else:
-        for part in shares(len(tokens)):
-            yield "".join(tokens[part]), {key: value and value[part] for key, value in logprobs.items()}
+        return
+    for part in shares(len(tokens)):
+        yield "".join(tokens[part]), {key: value and value[part] for key, value in logprobs.items()}
 
 
-def _spells(tokens: Sequence[object], text: str) -> bool:
-    return all(isinstance(token, str) for token in tokens) and "".join(map(str, tokens)) == text
+def _text(choice: Mapping[str, Any]) -> str:
+    text = choice.get("text")
+    return text if isinstance(text, str) else ""
 
 
-def _fits(value: object, tokens: Sequence[object]) -> bool:
+def _spell(tokens: Sequence[object], text: str) -> bool:
+    return len(tokens) > 0 and all(isinstance(token, str) for token in tokens) and "".join(map(str, tokens)) == text
+
+
+def _fit(value: object, tokens: Sequence[object]) -> bool:
     return value is None or (isinstance(value, list) and len(value) == len(tokens))

@@ -60,14 +60,15 @@ def assemble(events: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     if any(reported_error(event) is not None for event in events):
         return None
     for event in reversed(events):
-        response = event.get("response")
-        if event.get("type") in LAST and isinstance(response, dict):
-            return response if response.get("output") else {**response, "output": _done_items(events)}
+        kind, response = event.get("type"), event.get("response")
+        if kind in LAST and isinstance(response, dict):
+            output = response.get("output") or _done_items(events)
+            return {**response, "status": kind.removeprefix("response."), "output": output}
     return None
 
 
 def _done_items(events: Iterable[Mapping[str, Any]]) -> list[Any]:
-    done = {event.get("output_index"): event.get("item") for event in events if event.get("type") == _ITEM_DONE}
+    done = {str(event.get("output_index")): event.get("item") for event in events if event.get("type") == _ITEM_DONE}
     return list(done.values())
 
 
@@ -109,7 +110,8 @@ def disassemble(answer: Mapping[str, Any]) -> Iterator[_Event]:
     begun = {"response": {**answer, **_UNBEGUN, **({"completed_at": None} if "completed_at" in answer else {})}}
     yield "response.created", begun
     yield "response.in_progress", begun
-    for index, item in enumerate(answer.get("output") or ()):
+    output = answer.get("output")
+    for index, item in enumerate(output if isinstance(output, list) else ()):
         if isinstance(item, dict):
             yield from _item(index, item)
     yield f"response.{answer['status']}", {"response": answer}
