@@ -17,6 +17,8 @@ from tests.bench.workloads import Workload
 
 PROBES = 10
 """Requests that targets and we may send to the upstream in a round, beside the load."""
+WARM_UPS = 5
+"""A machine may be so busy that a target gets no turn for a second."""
 _nonces = itertools.count()
 
 
@@ -52,13 +54,16 @@ def straight_to(upstream: Upstream) -> Running:
 
 
 def warm_up(running: Running, workload: Workload, seconds: float) -> str | None:
-    """Under load for a while; what went wrong, or None."""
-    outcome = load.run(_job(running, workload, seconds))
-    words = ", ".join(f"{n} x {kind}" for kind, n in outcome.errors.items())
-    if words or not outcome.good:
-        last_words = running.child.last_words() if running.child else ""
-        return f"{words or 'no answers'}; {last_words}"
-    return None
+    """Under load until it has answered, `seconds` at a time; what went wrong, or None."""
+    words = "no answers"
+    for _ in range(WARM_UPS):
+        outcome = load.run(_job(running, workload, seconds))
+        if outcome.errors:
+            words = ", ".join(f"{n} x {kind}" for kind, n in outcome.errors.items())
+            break
+        if outcome.good:
+            return None
+    return f"{words}; {running.child.last_words() if running.child else ''}"
 
 
 def sample(
@@ -103,7 +108,9 @@ def _job(running: Running, workload: Workload, seconds: float) -> Job:
 
 
 def _not_as_meant(workload: Workload, good: int, asked: int) -> dict[str, int]:
-    """A hit that went to the upstream after all, or a miss that did not."""
+    """No answer at all, a hit that went to the upstream after all, or a miss that did not."""
+    if not good:
+        return {"no answers": 1}
     if not workload.is_unique:
         return {"hits that were none": asked - PROBES} if asked > PROBES else {}
     # Whoever was measured before may have left a request on each connection, and so does this one at its end.
