@@ -12,7 +12,7 @@ from typing import Literal
 FENCED = re.compile(r"(^[ \t]*(?:```|~~~).*?(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z))", re.DOTALL | re.MULTILINE)
 TRAILING = re.compile(r"(?<![ \t])[ \t]+(?=\r?\n)")
 BLANK_LINES = re.compile(r"\n(?:\r?\n){2,}")
-INNER = re.compile(r'("(?:[^"\\\n]|\\.)*+(?:"|$)|^[ \t]+)|[ \t]{2,}', re.MULTILINE)
+INNER = re.compile(r'("(?:[^"\\\n]|\\.)*+(?:"|\\?$)|^[ \t]+)|[ \t]{2,}', re.MULTILINE)
 JSON_LAYOUT = re.compile(r'("(?:[^"\\]|\\.)*+")|\s+')
 """None of them looks at a character more than a few times, whatever the text: clients write it."""
 

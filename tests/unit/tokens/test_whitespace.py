@@ -30,3 +30,8 @@ def test_hostile_text_takes_linear_time(unit: str) -> None:
     start = time.process_time()
     trimmed(text, "all")
     assert time.process_time() - start < 5  # a quadratic pattern takes minutes
+
+
+def test_quotes_that_never_end_do_not_take_for_ever() -> None:
+    assert trimmed('"\\' * 100_000, "all") == '"\\' * 100_000
+    assert trimmed('"a\\\n"b   c', "all") == '"a\\\n"b   c'
