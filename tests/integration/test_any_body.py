@@ -13,15 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.wire.endpoints import ENDPOINTS
+from tests.support.answers import LEAST
 from tests.support.gateway import config, gateway
 from tests.support.upstream import Reply, ScriptedUpstream
 
-SERVED: dict[str, dict[str, Any]] = {
-    "chat": {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "hi"}]},
-    "completions": {"model": "gpt-5-mini", "prompt": "hi"},
-    "embeddings": {"model": "gpt-5-mini", "input": "hi"},
-    "responses": {"model": "gpt-5-mini", "input": "hi"},
-}
 KEYS = ["content", "role", "type", "text", "name", "tools", "function", "parameters", "properties", "image_url", "url"]
 KEYS += ["detail", "tool_calls", "arguments", "call_id", "output", "summary", "format", "schema", "enum", "items"]
 
@@ -73,7 +68,7 @@ async def test_fields_nobody_knows_reach_the_upstream_as_they_are_spelled(endpoi
             @many
             @given(st.dictionaries(unknown, json_values, max_size=4), spellings)
             def survives(extra: dict[str, Any], spelling: dict[str, Any]) -> None:
-                body = spelled({**extra, **SERVED[endpoint.name], **extra}, spelling)
+                body = spelled({**extra, **LEAST[endpoint.name], **extra}, spelling)
                 assert post(body)[0] == 200
                 assert up.requests[-1].body == body
 
@@ -94,7 +89,7 @@ async def test_fields_we_read_are_served_or_refused_whatever_they_hold(endpoint:
             @many
             @given(st.dictionaries(known, json_values, max_size=3), spellings)
             def survives(given_: dict[str, Any], spelling: dict[str, Any]) -> None:
-                body = spelled({**SERVED[endpoint.name], **given_}, spelling)
+                body = spelled({**LEAST[endpoint.name], **given_}, spelling)
                 before = len(up.requests)
                 status, answer = post(body)
                 assert status in (200, 400)
@@ -119,7 +114,7 @@ async def test_any_model_name_is_only_a_name(endpoint: Any) -> None:
             @many
             @given(texts | st.text(max_size=200))
             def survives(model: str) -> None:
-                body = spelled({**SERVED[endpoint.name], "model": model}, {"ensure_ascii": False})
+                body = spelled({**LEAST[endpoint.name], "model": model}, {"ensure_ascii": False})
                 assert post(body)[0] == 200
                 assert up.requests[-1].body == body
 
