@@ -1,21 +1,31 @@
 -- All of a request's limits and budgets at once: either everything is taken, or nothing.
 --
--- ARGV: plan, id, lease_ms, tokens, nanousd, prompt_tokens, prompt_nanousd, may_be_cheap
---   plan   a line for each limit: kind, name, limit, soft limit; a dash where there is none. Kinds: r requests
---          and t tokens a minute, c concurrent; budgets: k in tokens, u in nano-dollars
---   id     of the grant to open; empty for a request that has nothing to settle
--- Returns now, a verdict, and how full each limit is: after it was taken, or before it was refused.
+-- ARGV: two texts, since the client pays for every argument and every number of an answer apart.
+--   plan     a line for each limit: kind, name, limit, soft limit; a dash where there is none. Kinds: r requests
+--            and t tokens a minute, c concurrent; budgets: k in tokens, u in nano-dollars
+--   request  id of the grant to open (a dash for a request that has nothing to settle), lease_ms, tokens,
+--            nanousd, prompt_tokens, prompt_nanousd, may_be_cheap (0 or 1)
+-- Returns now, a verdict, and how full each limit is, after it was taken or before it was refused; blanks between.
 local ADMITTED, REFUSED, CHEAP, CLOSED, EMPTY = 0, 1, 2, 3, 4
 
-local id, lease_ms, tokens, nanousd = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local may_be_cheap = ARGV[8] == '1'
-local demand = { r = TICKS, t = tokens * TICKS, c = id ~= '' and 1 or 0, k = tokens, u = nanousd }
+local id, lease_ms, tokens, nanousd, prompt_tokens, prompt_nanousd, may_be_cheap =
+  string.match(ARGV[2], '^(%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d)$')
+local holds = id ~= '-'
+local demand = { r = TICKS, t = tokens * TICKS, c = holds and 1 or 0, k = tonumber(tokens), u = tonumber(nanousd) }
 local now = now_ms()
 
-if id ~= '' and call('EXISTS', KEYS[1] .. ':beat') == 0 then
-  return { now, EMPTY, {} }
-elseif id ~= '' and call('EXISTS', key_of('grant', id)) == 1 then
-  return { now, CLOSED, {} }
+local function answer(verdict, levels)
+  local words = { int(now), verdict }
+  for i, level in ipairs(levels) do
+    words[i + 2] = int(level)
+  end
+  return table.concat(words, ' ')
+end
+
+if holds and call('EXISTS', KEYS[1] .. ':beat') == 0 then
+  return answer(EMPTY, {})
+elseif holds and call('EXISTS', key_of('grant', id)) == 1 then
+  return answer(CLOSED, {})
 end
 
 local rows, levels = {}, {}
@@ -43,11 +53,11 @@ for kind, name, limit, soft in string.gmatch(ARGV[1], '(%a) (%S+) (%S+) (%S+)') 
 end
 
 if is_refused then
-  return { now, REFUSED, levels }
-elseif may_be_cheap and is_over_soft then
-  return { now, CHEAP, levels }
+  return answer(REFUSED, levels)
+elseif may_be_cheap == '1' and is_over_soft then
+  return answer(CHEAP, levels)
 elseif is_over_budget then
-  return { now, REFUSED, levels }
+  return answer(REFUSED, levels)
 end
 
 local budgets, rates, slots = {}, {}, {}
@@ -74,10 +84,10 @@ for i, row in ipairs(rows) do
   end
 end
 
-if id ~= '' then
-  call('HSET', key_of('grant', id), 'state', 'open', 'tokens', ARGV[4], 'nanousd', ARGV[5],
-    'used_tokens', ARGV[6], 'used_nanousd', ARGV[7], 'budgets', table.concat(budgets, ' '),
+if holds then
+  call('HSET', key_of('grant', id), 'state', 'open', 'tokens', tokens, 'nanousd', nanousd,
+    'used_tokens', prompt_tokens, 'used_nanousd', prompt_nanousd, 'budgets', table.concat(budgets, ' '),
     'rates', table.concat(rates, ' '), 'slots', table.concat(slots, ' '))
   call('ZADD', KEYS[1] .. ':leases', int(now + lease_ms), id)
 end
-return { now, ADMITTED, levels }
+return answer(ADMITTED, levels)

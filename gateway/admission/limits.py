@@ -11,6 +11,7 @@ milliseconds of whoever keeps the state.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Literal
 
 from gateway.values import Standing
@@ -58,12 +59,16 @@ def standing_of(level: int, *, per_minute: int) -> Standing:
 
 def counter_name(account: str, per: Per, now_ms: int) -> str:
     """The account's counter in the present period: `key:bot:usd:day` → `key:bot:usd:day:2026-11-22`."""
-    if per == "total":
-        return f"{account}:total"
-    return f"{account}:{datetime.fromtimestamp(now_ms // 1000, UTC).strftime(_LABELS[per])}"
+    return f"{account}:{_label(per, now_ms // _HOUR_MS)}"
 
 
-_LABELS = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m"}
+_HOUR_MS = 3_600_000
+_LABELS: dict[Per, str] = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m", "total": "total"}
+
+
+@lru_cache(maxsize=64)  # asked for by every request, and the same for an hour
+def _label(per: Per, hour: int) -> str:
+    return datetime.fromtimestamp(hour * 3600, UTC).strftime(_LABELS[per])
 
 
 def resets_at(per: Per, now_ms: int) -> datetime | None:

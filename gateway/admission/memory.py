@@ -184,9 +184,7 @@ class MemoryAdmissionStore:
     def _forget(self, now: int) -> None:
         self._closed = {name: until for name, until in self._closed.items() if until > now}
         self._lost = {name: grant for name, grant in self._lost.items() if grant.ends_ms > now}
-        self._counters = {
-            name: counter for name, counter in self._counters.items() if counter.ends_ms > now or counter.reserved
-        }
+        self._counters = {name: counter for name, counter in self._counters.items() if counter.ends_ms > now}
 
     # ------------------------------------------------------------------ counters and buckets
 

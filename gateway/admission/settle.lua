@@ -1,6 +1,6 @@
 -- Charge what grants have used, each once: of a grant that is settled already, nothing is known and nothing changes.
 --
--- ARGV: id, tokens, nanousd, unsure for each.
+-- ARGV: one text with a line for each: id, tokens, nanousd and unsure, blanks between.
 --   unsure  empty, or for a grant of which the client does not know whether it was ever opened: its budgets
 --           (unit, account, …), or a dash where it has none. If it is unknown here too, its use is charged to
 --           them. Either way the id is remembered, so that neither a command that arrives late can open it nor
@@ -26,8 +26,8 @@ local function remember_closed(key, now)
 end
 
 local now = now_ms()
-for i = 1, #ARGV, 4 do
-  local id, tokens, nanousd, unsure = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), ARGV[i + 3]
+for id, tokens_text, nanousd_text, unsure in string.gmatch(ARGV[1], '(%S+) (%d+) (%d+) ([^\n]*)') do
+  local tokens, nanousd = tonumber(tokens_text), tonumber(nanousd_text)
   local key = key_of('grant', id)
   local state = call('HGET', key, 'state')
   if state == 'open' then

@@ -166,28 +166,21 @@ class RedisAdmissionStore:
         self._sweep, self._restore, self._read = script("sweep"), script("restore"), script("read")
 
     async def admit(self, ask: Ask) -> Answer:
-        answer = await self._kv.run(
-            self._admit,
-            self._prefix,
-            ask.plan.text,
-            ask.id,
-            ask.lease_ms,
-            ask.tokens,
-            ask.nanousd,
-            ask.prompt_tokens,
-            ask.prompt_nanousd,
-            1 if ask.may_be_cheap else 0,
+        request = (
+            f"{ask.id or '-'} {ask.lease_ms} {ask.tokens} {ask.nanousd} {ask.prompt_tokens} {ask.prompt_nanousd} "
+            f"{ask.may_be_cheap:d}"
         )
-        assert isinstance(answer, list)
-        now_ms, verdict, levels = answer
+        answer = await self._kv.run(self._admit, self._prefix, ask.plan.text, request)
+        assert isinstance(answer, bytes)
+        now_ms, verdict, *levels = map(int, answer.split())
         return Answer(now_ms, Verdict(verdict), levels)
 
     async def settle(self, closings: Sequence[Closing]) -> None:
-        args: list[str | int] = []
-        for closing in closings:
-            unsure = "" if closing.unsure is None else closing.unsure.budgets
-            args += (closing.id, closing.tokens, closing.nanousd, unsure)
-        await self._kv.run(self._settle, self._prefix, *args)
+        lines = (
+            f"{each.id} {each.tokens} {each.nanousd} {'' if each.unsure is None else each.unsure.budgets}"
+            for each in closings
+        )
+        await self._kv.run(self._settle, self._prefix, "\n".join(lines))
 
     async def renew(self, uses: Sequence[tuple[str, int, int]], lease_ms: int) -> set[str]:
         args = [value for use in uses for value in use]

@@ -41,11 +41,7 @@ for _, id in ipairs(call('ZRANGE', KEYS[1] .. ':leases', '-inf', int(now), 'BYSC
 end
 
 for _, key in ipairs(call('ZRANGE', KEYS[1] .. ':ends', '-inf', int(now), 'BYSCORE', 'LIMIT', 0, limit)) do
-  if tonumber(call('HGET', key, 'reserved') or 0) > 0 then
-    delete_after(key, now + DAY)
-  else
-    call('DEL', key)
-    call('ZREM', KEYS[1] .. ':ends', key)
-  end
+  call('DEL', key)
+  call('ZREM', KEYS[1] .. ':ends', key)
 end
 return { tonumber(epoch), grants, all_tokens, all_nanousd }

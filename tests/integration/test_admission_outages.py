@@ -16,7 +16,7 @@ from gateway.errors import BudgetExceeded, BudgetUnavailable, RateLimited
 from gateway.kv import Kv
 from gateway.values import Caller
 from tests.support.config import read
-from tests.support.redis_server import RedisServer, find_binary
+from tests.support.redis_server import RedisServer, find_binary, free_port
 
 PATIENCE_S = 20.0
 BOT = Caller("bot")
@@ -318,7 +318,7 @@ async def test_all_keys_of_admission_live_in_one_slot() -> None:
     binary = find_binary()
     if binary is None:
         pytest.skip("no redis-server here")
-    server = RedisServer(binary, "--cluster-enabled", "yes")
+    server = RedisServer(binary, "--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     try:
         server.start()
         with redis.Redis.from_url(server.url) as client:

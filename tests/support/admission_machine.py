@@ -42,13 +42,18 @@ TEAM = Plan(
 )
 WHOLE = Plan(rates=(), slots=(), ceilings=(ceiling(Account("gateway", "usd", "total"), TOP),))
 """Amounts near the highest that Lua can add up."""
+FEW = Plan(
+    rates=(Rate("route:r", "requests", 5),), slots=(), ceilings=(ceiling(Account("route:r", "tokens", "hour"), 4),)
+)
+"""Limits that are met exactly again and again."""
 ALL = Plan(
     rates=KEY.rates + TEAM.rates,
     slots=KEY.slots + TEAM.slots,
     ceilings=KEY.ceilings + TEAM.ceilings + WHOLE.ceilings,
 )
-PLANS = {"key": KEY, "team": TEAM, "whole": WHOLE, "all": ALL}
-ACCOUNTS = [each.account for each in ALL.ceilings]
+PLANS = {"key": KEY, "team": TEAM, "few": FEW, "whole": WHOLE, "all": ALL}
+CEILINGS = ALL.ceilings + FEW.ceilings
+ACCOUNTS = [each.account for each in CEILINGS]
 
 STARTS_MS = (1_709_204_399_500, 1_798_761_590_000, 1_793_448_000_000)
 """Just before 2024-02-29T11:00, before 2027-01-01T00:00, and at 2026-10-31T12:00."""
@@ -61,8 +66,8 @@ STEPS_MS = st.one_of(
 PARTS = st.sampled_from([0, 1, 10, 50, 99, 100])
 """Percent of what was reserved."""
 WANTED = st.tuples(
-    st.sampled_from(["key", "key", "team", "team", "all", "whole"]),
-    st.one_of(st.sampled_from([0, 1, 333, 500, 999, 1_000]), st.integers(0, 60), st.integers(0, 1_200)),  # tokens
+    st.sampled_from(["key", "key", "team", "team", "few", "all", "whole"]),
+    st.one_of(st.sampled_from([0, 1, 1, 2, 333, 500, 999, 1_000]), st.integers(0, 60), st.integers(0, 1_200)),  # tokens
     st.sampled_from([0, 1, 5, 7, TOP // 1_000]),  # nano-dollars each
     PARTS,  # the prompt's
     st.booleans(),  # may be cheap
@@ -170,11 +175,11 @@ class AdmissionMachine(RuleBasedStateMachine):
     def sweep(self) -> None:
         assert self.run(self.store.sweep(BEAT_MS)).lost == self.model.sweep()
 
-    @rule(beats=st.integers(1, 6))
-    def beat(self, beats: int) -> None:
-        """Sweeps as a living process does them."""
-        for _ in range(beats):
-            self.time_passes(BEAT_MS)
+    @rule(gaps_ms=st.lists(st.sampled_from([BEAT_MS, BEAT_MS, BEAT_MS, 31_000, 44_000]), min_size=1, max_size=6))
+    def beat(self, gaps_ms: list[int]) -> None:
+        """Sweeps as a living process does them, if it is not kept from it."""
+        for gap_ms in gaps_ms:
+            self.time_passes(gap_ms)
             self.sweep()
 
     # -------------------------------------------------------------- what always holds
@@ -188,7 +193,7 @@ class AdmissionMachine(RuleBasedStateMachine):
     @invariant()
     def no_budget_is_passed(self) -> None:
         if self.is_honest:
-            for each in ALL.ceilings:
+            for each in CEILINGS:
                 assert each.hard is not None
                 assert self.model.spent(each.account) <= each.hard
 

@@ -37,7 +37,7 @@ class RedisServer:
         self._folder = tempfile.TemporaryDirectory(prefix="redis-")
         self._log = Path(self._folder.name, "log")
         self._child: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
         atexit.register(self.close)
 
     @property
@@ -120,7 +120,7 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
