@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 from gateway.accounting.cost import waste_nanousd
 from gateway.accounting.prices import PriceTable
+from gateway.admission.admit import Admission
+from gateway.admission.memory import MemoryAdmissionStore
+from gateway.admission.stores import AdmissionStore, RedisAdmissionStore
 from gateway.auth.identify import Identifier
 from gateway.cache.lookup import Cache
 from gateway.cache.stores import EntryStore, MemoryStore, RedisStore
@@ -31,6 +34,7 @@ from gateway.tokens.lengths import Lengths
 from gateway.tokens.watch import Wasted, WasteWatch
 from gateway.upstream.call import Upstreams
 from gateway.upstream.client import UpstreamClient
+from gateway.values import NANO
 
 if TYPE_CHECKING:
     from gateway.kv import Kv
@@ -72,7 +76,8 @@ async def running_gateway(
             name: await stack.enter_async_context(UpstreamClient(name, upstream))
             for name, upstream in config.upstreams.items()
         }
-        store, kv = await _store(config, clock, stack)
+        store, admission_store, kv = await _stores(config, clock, stack)
+        admission = await stack.enter_async_context(Admission(config, admission_store, clock))
         access_log = await stack.enter_async_context(AccessLog(log_fd))
         counter = TokenCounter(encodings)
         stack.callback(counter.close)
@@ -83,13 +88,13 @@ async def running_gateway(
             metrics.observe_waste(wasted.route, wasted.tokens, nanousd)
 
         waste = await stack.enter_async_context(WasteWatch(counter, report))
-        _read_at_scrape(metrics, loaded, clients, kv, access_log)
+        _read_at_scrape(metrics, loaded, clients, kv, access_log, admission)
 
         def observe(record: Record) -> None:
             metrics.observe(record)
             access_log.write(record)
 
-        identifier = Identifier(config.auth, config.keys)
+        identifier = Identifier(config)
         routes = RouteTable(config.routes)
         upstreams = Upstreams(clients)
         pipeline = Pipeline(
@@ -98,6 +103,7 @@ async def running_gateway(
             counter=counter,
             router=router,
             cache=Cache(store, clock),
+            admission=admission,
             upstreams=upstreams,
             prices=prices,
             lengths=Lengths(),
@@ -111,7 +117,7 @@ async def running_gateway(
         yield Gateway(
             config=config,
             pipeline=pipeline,
-            passthrough=Passthrough(identifier, routes, upstreams, clock, observe),
+            passthrough=Passthrough(identifier, routes, upstreams, admission, clock, observe),
             catalog=Catalog(identifier, routes, upstreams),
             metrics=metrics,
             clock=clock,
@@ -125,18 +131,25 @@ def _encodings(server: Server) -> Encodings:
     return Encodings(is_fast=is_fast)
 
 
-async def _store(config: Config, clock: Clock, stack: AsyncExitStack) -> "tuple[EntryStore, Kv | None]":
+async def _stores(
+    config: Config, clock: Clock, stack: AsyncExitStack
+) -> "tuple[EntryStore, AdmissionStore, Kv | None]":
     if config.store == "memory":
-        return MemoryStore(clock), None
+        return MemoryStore(clock), MemoryAdmissionStore(clock), None
     from gateway.kv import Kv
 
     kv = await stack.enter_async_context(Kv(config.store, timeout_s=config.store_timeout_s, clock=clock))
     await kv.wait_until_up(_STORE_START_S)  # else the first requests would miss what is there
-    return RedisStore(kv), kv
+    return RedisStore(kv), RedisAdmissionStore(kv), kv
 
 
 def _read_at_scrape(
-    metrics: Metrics, loaded: Loaded, clients: dict[str, UpstreamClient], kv: "Kv | None", access_log: AccessLog
+    metrics: Metrics,
+    loaded: Loaded,
+    clients: dict[str, UpstreamClient],
+    kv: "Kv | None",
+    access_log: AccessLog,
+    admission: Admission,
 ) -> None:
     """What is a state and no event is read when Prometheus asks."""
     metrics.gauge("gateway_config_info", lambda: {(loaded.hash,): 1})
@@ -144,3 +157,7 @@ def _read_at_scrape(
     metrics.gauge("gateway_store_up", lambda: {(): 1 if kv is None or kv.is_up else 0})
     metrics.gauge("gateway_store_errors_total", lambda: {(op,): n for op, n in (kv.errors if kv else {}).items()})
     metrics.gauge("gateway_log_lines_dropped_total", lambda: {(): access_log.dropped})
+    metrics.gauge("gateway_budget_remaining_usd", admission.remaining_usd)
+    metrics.gauge("gateway_unchecked_requests_total", lambda: {(what,): n for what, n in admission.unchecked.items()})
+    metrics.gauge("gateway_lost_requests_total", lambda: {(): admission.lost.grants})
+    metrics.gauge("gateway_lost_usd_total", lambda: {(): admission.lost.nanousd / NANO})

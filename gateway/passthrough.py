@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 
 from multidict import CIMultiDict
 
+from gateway.admission.admit import HIT, Admission
 from gateway.auth.identify import Identifier
 from gateway.clock import Clock
 from gateway.config.model import Route, Upstream
@@ -59,6 +60,7 @@ class Passthrough:
     identifier: Identifier
     routes: RouteTable
     upstreams: Upstreams
+    admission: Admission
     clock: Clock
     observe: Callable[[Record], None]
 
@@ -87,11 +89,12 @@ class Passthrough:
 
     async def _serve(self, forward: Forward, client: Client, record: Record) -> None:
         caller, upstream = self._admit(forward, record)
-        reply = await self._send(upstream, forward, caller, record)
-        try:
-            await self._relay(upstream, reply, client, record)
-        finally:
-            reply.close()
+        async with self.admission.admit(caller, record.route or "", HIT, record.standing):
+            reply = await self._send(upstream, forward, caller, record)
+            try:
+                await self._relay(upstream, reply, client, record)
+            finally:
+                reply.close()
         record.is_success = reply.status < 400
 
     async def _join(self, forward: Forward, record: Record, tunnel: Tunnel) -> None:
@@ -102,7 +105,8 @@ class Passthrough:
             record.status = status
             record.is_success = status == SWITCHING_PROTOCOLS  # from here on either side may leave: that is its end
 
-        await tunnel(upstream.config, headers, answered)
+        async with self.admission.admit(caller, record.route or "", HIT, record.standing):
+            await tunnel(upstream.config, headers, answered)
 
     def _admit(self, forward: Forward, record: Record) -> tuple[Caller, UpstreamClient]:
         """Who asks, and which upstream is to answer."""
@@ -120,7 +124,8 @@ class Passthrough:
         if not _is_listed(path, caller.passthrough):
             raise NotAllowed(f"This key may not call {path} through the gateway.")
         for route in self.routes.admitted(caller):
-            if route.upstream is not None and _is_listed(path, route.passthrough):
+            listed = () if route.budgets and route.passthrough is None else route.passthrough
+            if route.upstream is not None and _is_listed(path, listed):
                 return route
         raise NotFound(f"Nothing is served under {path} for this key.")
 
@@ -154,7 +159,7 @@ class Passthrough:
     async def _relay(self, upstream: UpstreamClient, reply: Reply, client: Client, record: Record) -> None:
         record.first_byte_s = self.clock.monotonic() - record.started_s
         record.status = reply.status
-        headers = wire_headers.to_client(reply.headers, keep=_END_TO_END)
+        headers = wire_headers.to_client(reply.headers, keep=_END_TO_END, are_limits_ours=bool(record.standing))
         await client.begin(reply.status, [*headers, *wire_headers.from_record(record)])
         secrets = self.upstreams.secrets[upstream.name]
         while chunk := await reply.next_chunk(upstream.config.idle_timeout_s):

@@ -15,7 +15,9 @@ from functools import partial
 from typing import Literal
 
 from gateway.accounting.book import book
+from gateway.accounting.cost import cost_nanousd
 from gateway.accounting.prices import PriceTable
+from gateway.admission.admit import HIT, Admission, CheapWanted, Demand
 from gateway.auth.identify import Identifier
 from gateway.cache.directives import parse_directives
 from gateway.cache.entry import Entry
@@ -79,6 +81,7 @@ class Pipeline:
     counter: TokenCounter
     router: Router
     cache: Cache
+    admission: Admission
     upstreams: Upstreams
     prices: PriceTable
     lengths: Lengths
@@ -111,25 +114,61 @@ class Pipeline:
         route = self.routes.match(request.model, request.endpoint, caller, named=headers.get("x-gateway-route"))
         record.route = route.name
         counting_model = self.router.counting_model(route, request.model)
+        request = await self._apply_policy(record, request, route, counting_model)
+        query = turn.endpoint.query(request) if route.tier == "auto" else ""
+        forced = headers.get("x-gateway-tier")
+        decision = self.router.decide(route, model=request.model, query=query, forced=forced)
+        cheaper = self.router.cheaper(decision)
+        if cheaper is not None and self.admission.state(caller, route.name) == "cheap":
+            decision, cheaper = cheaper, None
+        try:
+            await self._attend(turn, request, route, decision, counting_model, may_be_cheap=cheaper is not None)
+        except CheapWanted:
+            assert cheaper is not None, "only a demand that may be cheap is answered so"
+            await self._attend(turn, request, route, cheaper, counting_model, may_be_cheap=False)
+
+    async def _apply_policy(self, record: Record, request: Request, route: Route, counting_model: str) -> Request:
+        """`request` within the route's caps, trimmed and counted; PromptTooLong where that is not possible."""
         applied = await apply(request, route.tokens, self.counter, model=counting_model)
-        request, record.estimate = applied.request, applied.estimate
+        record.estimate = applied.estimate
         record.dropped_messages, record.dropped_tokens = applied.dropped_messages, applied.dropped_tokens
         record.trimmed_tokens = applied.trimmed_tokens
         whole = record.estimate.prompt_tokens + record.dropped_tokens + record.trimmed_tokens
         record.is_unusually_long = self.lengths.is_unusual(route.name, whole)
         await enforce_prompt(applied, route.tokens, self.counter, model=counting_model, route=route.name)
-        query = turn.endpoint.query(request) if route.tier == "auto" else ""
-        forced = headers.get("x-gateway-tier")
-        decision = record.decision = self.router.decide(route, model=request.model, query=query, forced=forced)
+        return applied.request
+
+    async def _attend(
+        self,
+        turn: Turn,
+        request: Request,
+        route: Route,
+        decision: Decision,
+        counting_model: str,
+        *,
+        may_be_cheap: bool,
+    ) -> None:
+        """Look the answer up, else reserve what it may cost and have it made. Raises CheapWanted before anything else
+        was done, where a soft budget is used up."""
+        record = turn.record
+        assert record.caller is not None
+        record.decision = decision
         record.context = self.prices.limits(decision.targets[0]).context
         await self._recount(record, request, counting_model, decision.targets[0].model)
         self._demand_price(decision.targets[0])
         found = await self._look_up(turn, request, route, decision)
-        if isinstance(found, Hit):
-            await self._replay(turn, request, found)
-        else:
-            await self._forward(turn, request, decision, found)
-            self.waste.offer(record, request)
+        demand = HIT if isinstance(found, Hit) else self._demand(record, decision, may_be_cheap=may_be_cheap)
+        async with self.admission.admit(record.caller, route.name, demand, record.standing) as grant:
+            if isinstance(found, Hit):
+                await self._replay(turn, request, found)
+                return
+            try:
+                await self._forward(turn, request, decision, found)
+                self.waste.offer(record, request)
+            finally:  # also when the client left: what was used is in the record by then
+                if record.usage is not None:
+                    used = record.usage.input + record.usage.output
+                    grant.settle(used, record.cost.nanousd if record.cost is not None else 0)
 
     # ------------------------------------------------------------------ cache
 
@@ -219,7 +258,10 @@ class Pipeline:
             is_complete = transcript.is_complete
             await self._charge(record, request, transcript)
             is_stored = await self._publish(record, slot, transcript)
-        headers = [*wire_headers.to_client(answer.headers), *_cache_status(record, is_stored=is_stored)]
+        headers = [
+            *wire_headers.to_client(answer.headers, are_limits_ours=bool(record.standing)),
+            *_cache_status(record, is_stored=is_stored),
+        ]
         await self._answer(turn, answer.status, headers, answer.body)
         record.is_success = is_complete
 
@@ -230,7 +272,10 @@ class Pipeline:
         collector = Collector(turn.endpoint, hide_usage=config.stream_usage and not request.wants_usage)
         is_over = False
         try:
-            headers = [*wire_headers.to_client(stream.headers), *_cache_status(record, is_stored=False)]
+            headers = [
+                *wire_headers.to_client(stream.headers, are_limits_ours=bool(record.standing)),
+                *_cache_status(record, is_stored=False),
+            ]
             await self._begin(turn, stream.status, headers)
             error = await relay(stream, client, collector)
             is_over = True
@@ -255,6 +300,28 @@ class Pipeline:
         """The prompt as `model` counts it, which may be otherwise than the one that it was `counted_for`."""
         if not count_alike(counted_for, model):
             record.estimate = await self.counter.estimate(request, model)
+
+    def _demand(self, record: Record, decision: Decision, *, may_be_cheap: bool) -> Demand:
+        """The most that the request may use: its prompt and all it may generate, at the dearest of its targets."""
+        assert record.estimate is not None
+        prompt, completion = record.estimate.prompt_tokens, record.estimate.completion_tokens
+        if completion is None:
+            limits = [self.prices.limits(target).completion for target in decision.targets]
+            known = [limit for limit in limits if limit is not None]
+            completion = max(known) if len(known) == len(limits) else None
+        rates = [self.prices.rates(target) for target in decision.targets]
+        unpriced = next(
+            (target.model for target, rate in zip(decision.targets, rates, strict=True) if rate is None), None
+        )
+        priced = [rate for rate in rates if rate is not None]
+        return Demand(
+            tokens=None if completion is None else prompt + completion,
+            nanousd=max((cost_nanousd(Usage(prompt, completion or 0), rate) for rate in priced), default=0),
+            prompt_tokens=prompt,
+            prompt_nanousd=max((cost_nanousd(Usage(prompt, 0), rate) for rate in priced), default=0),
+            unpriced=unpriced,
+            may_be_cheap=may_be_cheap,
+        )
 
     def _demand_price(self, target: Target) -> None:
         if self.unknown_price == "reject" and self.prices.rates(target) is None:

@@ -6,7 +6,7 @@ are all derived from it, so they cannot disagree.
 
 from dataclasses import dataclass, field
 
-from gateway.values import CacheOutcome, Caller, Cost, Decision, Estimate, Target, Usage
+from gateway.values import CacheOutcome, Caller, Cost, Decision, Estimate, Standing, Target, Usage
 
 
 @dataclass(slots=True)
@@ -50,6 +50,8 @@ class Record:
     cache: CacheOutcome | None = None
     cache_detail: str | None = None
     """Why the cache was bypassed; a fixed few words."""
+    standing: dict[str, Standing] = field(default_factory=dict)
+    """`requests` and `tokens`, where a rate limit of ours applies."""
     attempts: list[Attempt] = field(default_factory=list)
     status: int = 0
     """What the client was sent; 499 when it left first."""

@@ -6,30 +6,32 @@ dump of the table says anything about a secret.
 
 import hashlib
 from collections.abc import Mapping
-from typing import Literal
 
-from gateway.config.model import Key
+from gateway.config.model import Config, Key
 from gateway.errors import InvalidKey
 from gateway.exchange import Headers
 from gateway.values import Caller
 
-ANONYMOUS = Caller("anonymous")
 _MAX_KEY_LENGTH = 1024
 
 
 class Identifier:
     """Knows every caller of one configuration."""
 
-    def __init__(self, auth: Literal["required", "passthrough", "none"], keys: tuple[Key, ...]) -> None:
-        self._auth = auth
+    def __init__(self, config: Config) -> None:
+        self._auth = config.auth
+        self._unlisted = () if config.budgets else None
+        """What callers without a key of ours may pass through."""
+        self._anonymous = Caller("anonymous", passthrough=self._unlisted)
+        with_budgets = {team.name for team in config.teams if team.budgets}
         self._callers: Mapping[bytes, Caller] = {
             _digest(key.key.get_secret_value()): Caller(
                 name=key.name,
                 team=key.team,
                 routes=None if key.routes is None else frozenset(key.routes),
-                passthrough=key.passthrough,
+                passthrough=_passthrough(key, is_limited=bool(config.budgets) or key.team in with_budgets),
             )
-            for key in keys
+            for key in config.keys
         }
 
     def identify(self, headers: Headers) -> Caller:
@@ -43,10 +45,18 @@ class Identifier:
         if caller is not None:
             return caller
         if self._auth == "none":
-            return ANONYMOUS
+            return self._anonymous
         if self._auth == "passthrough" and secret is not None:
-            return Caller(f"client-{_digest(secret).hex()[:12]}", has_own_credentials=True)
+            name = f"client-{_digest(secret).hex()[:12]}"
+            return Caller(name, passthrough=self._unlisted, has_own_credentials=True)
         raise InvalidKey
+
+
+def _passthrough(key: Key, *, is_limited: bool) -> tuple[str, ...] | None:
+    """What `key` may pass through: as listed; else all, but nothing under a budget: such calls would get around it."""
+    if key.passthrough is None and (is_limited or key.budgets):
+        return ()
+    return key.passthrough
 
 
 def bearer(headers: Headers) -> str | None:

@@ -1,5 +1,6 @@
 """The routing of one configuration: its tiers and, for each `auto` route, a classifier and a threshold."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.config.model import Config, Route, Tier
@@ -46,6 +47,13 @@ class Router:
             classifier=self._classifiers.get(route.name),
             threshold=self._thresholds.get(route.name),
         )
+
+    def cheaper(self, decision: Decision) -> Decision | None:
+        """`decision` for the cheap tier in place of the expensive one, because a soft budget is used up."""
+        if decision.tier != "expensive" or "cheap" not in self._tiers:
+            return None
+        dearer = decision.compare_with or decision.targets[0]
+        return replace(decision, targets=self._tiers["cheap"], tier="cheap", reason="budget", compare_with=dearer)
 
 
 def _forced_tier(route: Route, forced: str | None) -> Tier | None:

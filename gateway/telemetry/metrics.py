@@ -171,6 +171,27 @@ class Metrics:
                 "Access log lines not written because their reader was too slow or gone.",
                 kind="counter",
             ),
+            Reading(
+                "gateway_budget_remaining_usd",
+                "Dollars of a budget that are neither spent nor reserved in its present period, as last heard of.",
+                ("scope",),
+            ),
+            Reading(
+                "gateway_unchecked_requests_total",
+                "Requests let through without a check of their limits or budgets, because the store was away.",
+                ("what",),
+                kind="counter",
+            ),
+            Reading(
+                "gateway_lost_requests_total",
+                "Reservations that ended with their process, as far as this one found them.",
+                kind="counter",
+            ),
+            Reading(
+                "gateway_lost_usd_total",
+                "Dollars those reservations were charged: what they had reported, their prompt at least.",
+                kind="counter",
+            ),
             Reading("gateway_config_info", "1; hash names the configuration in force.", ("hash",)),
             Reading("gateway_build_info", "1; version is the gateway's.", ("version",)),
         )

@@ -90,8 +90,11 @@ def to_upstream(headers: Headers, *, own_credentials: bool, keep: frozenset[str]
     )
 
 
-def to_client(headers: Headers, *, keep: frozenset[str] = frozenset()) -> Pairs:
-    """The upstream's headers that reach the client; its request id under `x-upstream-request-id`."""
+def to_client(headers: Headers, *, keep: frozenset[str] = frozenset(), are_limits_ours: bool = False) -> Pairs:
+    """The upstream's headers that reach the client; its request id under `x-upstream-request-id`.
+
+    Where a rate limit of ours applies, the upstream's own are called `x-upstream-ratelimit-…`.
+    """
     named = _connection_tokens(headers)
     pairs = [
         (name, value)
@@ -99,6 +102,8 @@ def to_client(headers: Headers, *, keep: frozenset[str] = frozenset()) -> Pairs:
         if (lower := name.lower()) in keep
         or not (lower in _NOT_CLIENT or lower in named or lower.startswith(_NOT_CLIENT_PREFIXES))
     ]
+    if are_limits_ours:
+        pairs = [(re.sub("^x-ratelimit-", "x-upstream-ratelimit-", name, flags=re.IGNORECASE), v) for name, v in pairs]
     upstream_id = headers.get("x-request-id")
     if upstream_id is not None:
         pairs.append(("x-upstream-request-id", upstream_id))
@@ -120,9 +125,21 @@ def from_record(record: Record) -> Pairs:
         pairs.append(("x-gateway-dropped-messages", str(record.dropped_messages)))
     if not record.is_stream and record.usage is not None and not record.price_unknown:
         pairs.append(("x-gateway-cost-usd", usd(record.cost.nanousd if record.cost else 0)))
+    for kind, standing in record.standing.items():
+        pairs.append((f"x-ratelimit-limit-{kind}", str(standing.limit)))
+        pairs.append((f"x-ratelimit-remaining-{kind}", str(standing.remaining)))
+        pairs.append((f"x-ratelimit-reset-{kind}", _duration(standing.reset_s)))
     total_ms, upstream_ms = (record.first_byte_s or 0.0) * 1000, record.upstream_s * 1000
     pairs.append(("Server-Timing", f"total;dur={total_ms:.1f}, upstream;dur={upstream_ms:.1f}"))
     return pairs
+
+
+def _duration(seconds: float) -> str:
+    """As OpenAI spells it in its rate limit headers: `20ms`, `8.64s`, `6m0s`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes:.0f}m{rest:.0f}s" if minutes else f"{rest:.2f}".rstrip("0").rstrip(".") + "s"
 
 
 def usd(nanousd: int) -> str:

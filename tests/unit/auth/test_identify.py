@@ -1,16 +1,29 @@
+from typing import Any, Literal
+
 import pytest
 from multidict import CIMultiDict
 from pydantic import SecretStr
 
-from gateway.auth.identify import ANONYMOUS, Identifier
-from gateway.config.model import Key
+from gateway.auth.identify import Identifier
+from gateway.config.model import Budget, Config, Key, Route, Team, Upstream
 from gateway.errors import InvalidKey
 from gateway.values import Caller
 
+UPSTREAM = Upstream(base_url="http://localhost/v1")
 KEYS = (
     Key(name="bot", key=SecretStr("bot-secret"), team="support", routes=("support",)),
     Key(name="lab", key=SecretStr("lab-secret")),
+    Key(name="thrifty", key=SecretStr("thrifty-secret"), team="thrifty"),
+    Key(name="listed", key=SecretStr("listed-secret"), passthrough=("/v1/audio/*",)),
 )
+
+
+def identifier(auth: Literal["required", "passthrough", "none"], **sections: Any) -> Identifier:
+    teams = (Team(name="support"), Team(name="thrifty", budgets=(Budget(usd=5, per="day"),)))
+    route = Route(name="default", upstream="up")
+    return Identifier(
+        Config(upstreams={"up": UPSTREAM}, routes=(route,), auth=auth, teams=teams, keys=KEYS, **sections)
+    )
 
 
 def bearer(value: str) -> CIMultiDict[str]:
@@ -18,7 +31,7 @@ def bearer(value: str) -> CIMultiDict[str]:
 
 
 def test_a_known_key_is_its_caller() -> None:
-    caller = Identifier("required", KEYS).identify(bearer("Bearer bot-secret"))
+    caller = identifier("required").identify(bearer("Bearer bot-secret"))
     assert caller == Caller("bot", team="support", routes=frozenset({"support"}))
 
 
@@ -38,23 +51,34 @@ def test_a_known_key_is_its_caller() -> None:
 )
 def test_anything_else_gets_one_and_the_same_message(headers: CIMultiDict[str]) -> None:
     with pytest.raises(InvalidKey) as caught:
-        Identifier("required", KEYS).identify(headers)
+        identifier("required").identify(headers)
     assert caught.value.message == InvalidKey().message
 
 
 def test_without_auth_everybody_is_anonymous_but_known_keys() -> None:
-    identifier = Identifier("none", KEYS)
-    assert identifier.identify(CIMultiDict()) is ANONYMOUS
-    assert identifier.identify(bearer("Bearer sk-anything")) is ANONYMOUS
-    assert identifier.identify(bearer("bearer lab-secret")).name == "lab"
+    known = identifier("none")
+    assert known.identify(CIMultiDict()) == Caller("anonymous")
+    assert known.identify(bearer("Bearer sk-anything")) == Caller("anonymous")
+    assert known.identify(bearer("bearer lab-secret")).name == "lab"
 
 
 def test_under_passthrough_a_caller_is_the_hash_of_its_key() -> None:
-    identifier = Identifier("passthrough", ())
-    caller = identifier.identify(bearer("Bearer sk-theirs"))
+    known = identifier("passthrough")
+    caller = known.identify(bearer("Bearer sk-theirs"))
     assert caller.has_own_credentials
     assert caller.name.startswith("client-")
     assert "theirs" not in repr(caller)
-    assert caller != identifier.identify(bearer("Bearer sk-others"))
+    assert caller != known.identify(bearer("Bearer sk-others"))
     with pytest.raises(InvalidKey):
-        identifier.identify(CIMultiDict())
+        known.identify(CIMultiDict())
+
+
+def test_what_is_under_a_budget_passes_nothing_through_unless_it_is_listed() -> None:
+    assert identifier("required").identify(bearer("Bearer lab-secret")).passthrough is None
+    assert identifier("required").identify(bearer("Bearer thrifty-secret")).passthrough == ()
+    budget = (Budget(usd=100, per="month"),)
+    assert identifier("required", budgets=budget).identify(bearer("Bearer lab-secret")).passthrough == ()
+    assert identifier("required", budgets=budget).identify(bearer("Bearer listed-secret")).passthrough == (
+        "/v1/audio/*",
+    )
+    assert identifier("none", budgets=budget).identify(CIMultiDict()).passthrough == ()
