@@ -11,6 +11,8 @@ from gateway.wire import json_bytes, sse
 from gateway.wire.endpoint import Endpoint
 from gateway.wire.errors import reported_error
 
+_END_BYTES = 64
+"""Of a block, in which `[DONE]` stands if at all: little can follow it, such as a comment."""
 _KEEP_BYTES = 8 << 20
 """Of one stream, to count or store it afterwards: about 35,000 tokens at 230 bytes an event."""
 
@@ -35,6 +37,7 @@ class Collector:
 
     def __init__(self, endpoint: Endpoint, *, hide_usage: bool) -> None:
         self._endpoint = endpoint
+        self._tells = endpoint.telling.search
         self._hide_usage = hide_usage
         self._kept: list[bytes] = []
         self._kept_bytes = 0
@@ -54,7 +57,7 @@ class Collector:
         """Take note of `block`; returns what of it goes on to the client."""
         self.last = block
         self._keep(block)
-        if self._endpoint.telling.search(block) is None:
+        if self._tells(block) is None and b"[DONE]" not in block[-_END_BYTES:]:
             return block
         return b"".join(event.raw for event in sse.events(block) if not self._note(event))
 

@@ -46,7 +46,7 @@ class Responses(Endpoint):
         *completion_fields,
     )
     telling: ClassVar[re.Pattern[bytes]] = re.compile(
-        rb'"type"\s*:\s*"(?:error|response\.(?:completed|incomplete|failed))"|"error"\s*:\s*[{"]'
+        rb'"(?:type"\s*:\s*"(?:error|response\.(?:completed|incomplete|failed))"|error"\s*:\s*[{"])'
     )
     ends_with_done: ClassVar[bool] = False
 
