@@ -102,8 +102,8 @@ def cost_us(child: Child, port: int, work: Work, seconds: float) -> float:
     job = Job(port, work.connections, seconds, nonce, work.is_unique, work.is_stream, headers=HEADERS)
     before = children.cpu_s(child.pid)
     outcome = load.run(job)
-    if outcome.errors:
-        raise RuntimeError(f"{work.name}: {outcome.errors}; {child.last_words()}")
+    if outcome.errors or not outcome.good:
+        raise RuntimeError(f"{work.name}: {outcome.errors or 'no answer'}; {child.last_words()}")
     return (children.cpu_s(child.pid) - before) / outcome.good / work.parts * 1e6
 
 
