@@ -22,16 +22,20 @@ class Resolver:
         self._lookup: asyncio.Task[Sequence[AddrInfoType]] | None = None
 
     async def addresses(self) -> Sequence[AddrInfoType]:
-        """At least one, each call beginning with another, so that connections spread. Raises OSError."""
-        loop = asyncio.get_running_loop()
-        found = self._found
-        if not found or loop.time() - self._found_at > _KEEP_S:
-            if self._lookup is None:  # one for all who ask meanwhile, whoever of them leaves
-                self._lookup = loop.create_task(self._look_up(), name="look up an upstream's address")
-                self._lookup.add_done_callback(self._looked_up)
-            found = await asyncio.shield(self._lookup)
-        self._found = (*found[1:], found[0])
-        return found
+        """At least one, each call beginning with another, so that connections spread. Raises OSError.
+
+        When looking up fails, the last known ones must do.
+        """
+        known = self._found
+        if not known or asyncio.get_running_loop().time() - self._found_at > _KEEP_S:
+            try:
+                found = await asyncio.shield(self._current_lookup())
+                known = self._found or found  # those who waited for the same answer take turns too
+            except OSError:
+                if not known:
+                    raise
+        self._found = (*known[1:], known[0])
+        return known
 
     def forget(self) -> None:
         """None of them could be reached."""
@@ -41,12 +45,21 @@ class Resolver:
         if self._lookup is not None:
             self._lookup.cancel()
 
+    def _current_lookup(self) -> asyncio.Task[Sequence[AddrInfoType]]:
+        """One for all who ask meanwhile, whoever of them leaves."""
+        if self._lookup is None:
+            self._lookup = asyncio.create_task(self._look_up(), name="look up an upstream's address")
+            self._lookup.add_done_callback(self._looked_up)
+        return self._lookup
+
     async def _look_up(self) -> Sequence[AddrInfoType]:
         loop = asyncio.get_running_loop()
-        return cast(Sequence[AddrInfoType], await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM))
+        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        self._found = cast(Sequence[AddrInfoType], found)
+        self._found_at = loop.time()
+        return self._found
 
     def _looked_up(self, lookup: asyncio.Task[Sequence[AddrInfoType]]) -> None:
         self._lookup = None
-        if not lookup.cancelled() and lookup.exception() is None:
-            self._found = lookup.result()
-            self._found_at = asyncio.get_running_loop().time()
+        if not lookup.cancelled():
+            lookup.exception()  # nobody may be left to take it

@@ -225,6 +225,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._input_ended(is_clean=exc is None)
         self._transport = None
+        del self._parser  # it holds our callbacks: a circle that would wait for the garbage collector
         self.resume_writing()
         if self.keeper is not None:
             self.keeper.lost(self)

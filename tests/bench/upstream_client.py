@@ -28,7 +28,7 @@ from gateway.upstream.client import UpstreamClient
 AT_ONCE = 32
 EVENTS = 50
 PAUSE_S = 0.005
-ANSWER = b'{"id":"chatcmpl-1","object":"chat.completion","choices":[{"message":{"content":"%s"}}]}' % (b"x" * 437)
+ANSWER = b'{"id":"chatcmpl-1","object":"chat.completion","choices":[{"message":{"content":"%s"}}]}' % (b"x" * 436)
 EVENT = b"data: " + b"x" * 225 + b"\n\n"
 REQUEST = b'{"model":"gpt-5-mini","messages":[{"role":"user","content":"%s"}]}' % (b"x" * 457)
 HEADERS = (

@@ -172,10 +172,15 @@ _DAMAGES: tuple[Callable[[bytes, Random], bytes], ...] = (
 )
 
 
+def damage(data: bytes, rng: Random) -> bytes:
+    """`data` with one thing wrong; never empty."""
+    return rng.choice(_DAMAGES)(data, rng) or b"\r\n"
+
+
 def damaged(rng: Random) -> bytes:
     """One to three requests in a row, good ones among them, with up to three damages."""
     sources = (PLAIN, PLAIN, ELSEWHERE, HOSTILE)
     data = b"".join(rng.choice(rng.choice(sources)) for _ in range(rng.choice((1, 1, 2, 3))))
     for _ in range(rng.choice((0, 1, 1, 2, 3))):
-        data = rng.choice(_DAMAGES)(data, rng) or b"\r\n"
+        data = damage(data, rng)
     return data
