@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from gateway.admission.plan import Account, Plan
 
@@ -34,8 +34,7 @@ class Verdict(IntEnum):
     """The store is new, or has forgotten everything: to be told by `restore` what was known, and asked again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """What a request wants. `tokens` and `nanousd` are the worst case, the prompt's are part of them."""
 
     plan: Plan
@@ -49,8 +48,7 @@ class Ask:
     may_be_cheap: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     now_ms: int
     """By the clock of whoever keeps the state."""
     verdict: Verdict
