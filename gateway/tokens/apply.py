@@ -56,7 +56,8 @@ async def _within(
 ) -> Applied:
     """`applied` with as many of its oldest turns dropped as it takes; unchanged where that is no way out."""
     request, excess = applied.request, applied.estimate.prompt_tokens - most
-    dropped = oldest(messages_of(request), _by_message(request, counted), excess) if excess > 0 else None
+    messages = messages_of(request) if excess > 0 else []
+    dropped = oldest(messages, _by_message(request, counted), excess) if messages else None
     if not dropped:
         return applied
     shorter = await _off_loop(counter, request, _without, dropped)

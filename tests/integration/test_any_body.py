@@ -77,10 +77,12 @@ async def test_fields_nobody_knows_reach_the_upstream_as_they_are_spelled(endpoi
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
 async def test_fields_we_read_are_served_or_refused_whatever_they_hold(endpoint: Any) -> None:
-    """Cached, capped and routed by the classifier, so that every part of the way reads what it can."""
+    """With everything turned on, so that every part of the way reads what it can."""
+    tokens = {"max_completion": 50, "max_prompt": 40, "over_prompt": "drop_oldest", "trim": "all"}
     document = {
         "tiers": {"cheap": ["up/gpt-5-nano"], "expensive": ["up/gpt-5"]},
-        "routes": [{"name": "default", "tier": "auto", "cache": {}, "tokens": {"max_completion": 50}}],
+        "routes": [{"name": "default", "tier": "auto", "cache": {}, "tokens": tokens}],
+        "budgets": [{"usd": 1000, "per": "day"}],
     }
     async with ScriptedUpstream(then=Reply.of({})) as up, gateway(config(up.base_url, **document)) as gw:
         with line_to(gw.url, f"/v1{endpoint.path}") as post:
@@ -101,7 +103,7 @@ async def test_fields_we_read_are_served_or_refused_whatever_they_hold(endpoint:
                 else:
                     asked, sent = json.loads(body), json.loads(up.requests[-1].body)
                     changed = {name for name in asked | sent if sent.get(name, ...) != asked.get(name, ...)}
-                    assert changed <= {"model", "stream_options", "max_completion_tokens", *endpoint.completion_fields}
+                    assert changed <= {"model", "stream_options", "messages", "input", *endpoint.completion_fields}
 
             await asyncio.to_thread(survives)
 

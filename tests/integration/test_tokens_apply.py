@@ -62,6 +62,21 @@ async def test_what_cannot_be_made_to_fit_is_left_to_be_refused(counter: TokenCo
         await enforce_prompt(applied, policy, counter, model="gpt-4o", route="r")
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "field"), [("completions", "prompt"), ("embeddings", "input"), ("responses", "input")]
+)
+async def test_a_prompt_that_is_no_conversation_has_no_turns_to_leave_out(
+    counter: TokenCounter, endpoint: str, field: str
+) -> None:
+    fields = {field: "What is the capital of France? " * 10}
+    request = Request(endpoint, json.dumps(fields).encode(), fields, "gpt-4o")
+    policy = Tokens(max_prompt=10, over_prompt="drop_oldest", trim="all")
+    applied = await apply(request, policy, counter, model="gpt-4o")
+    with pytest.raises(PromptTooLong) as caught:
+        await enforce_prompt(applied, policy, counter, model="gpt-4o", route="r")
+    assert caught.value.param == field
+
+
 async def test_a_refusal_names_both_numbers_and_the_largest_parts(counter: TokenCounter) -> None:
     policy = Tokens(max_prompt=50)
     applied = await apply(chat(*CONVERSATION), policy, counter, model="gpt-4o")
