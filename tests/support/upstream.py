@@ -234,20 +234,24 @@ class ScriptedUpstream:
         self._tasks.add(task)
         # Reading goes on while an answer is being sent: only so is a client that leaves noticed.
         inbox: asyncio.Queue[Seen | None] = asyncio.Queue()
-        reading = asyncio.create_task(self._read_all(reader, number, inbox))
+        gone = asyncio.Event()
+        reading = asyncio.create_task(self._read_all(reader, number, gone, inbox))
         try:
             while (request := await inbox.get()) is not None:
                 if not await _play(await self._next_step(request), request, writer):
                     break
-        except (ConnectionError, asyncio.CancelledError):
-            pass  # the client left in the middle of an answer (tests see `gone`), or the server is being closed
+        except ConnectionError:
+            gone.set()  # the client left while something was being written, before its end was read
+        except asyncio.CancelledError:
+            pass  # the server is being closed
         finally:
             reading.cancel()
             writer.close()
             self._tasks.discard(task)
 
-    async def _read_all(self, reader: asyncio.StreamReader, number: int, inbox: asyncio.Queue[Seen | None]) -> None:
-        gone = asyncio.Event()
+    async def _read_all(
+        self, reader: asyncio.StreamReader, number: int, gone: asyncio.Event, inbox: asyncio.Queue[Seen | None]
+    ) -> None:
         try:
             while True:
                 request = await _read(reader, number, gone)
