@@ -42,10 +42,7 @@ TEAM = Plan(
 )
 WHOLE = Plan(rates=(), slots=(), ceilings=(ceiling(Account("gateway", "usd", "total"), TOP),))
 """Amounts near the highest that Lua can add up."""
-FEW = Plan(
-    rates=(Rate("route:r", "requests", 5),), slots=(), ceilings=(ceiling(Account("route:r", "tokens", "hour"), 4),)
-)
-"""Limits that are met exactly again and again."""
+FEW = Plan(rates=(), slots=(), ceilings=(ceiling(Account("route:r", "tokens", "hour"), 4),))
 ALL = Plan(
     rates=KEY.rates + TEAM.rates,
     slots=KEY.slots + TEAM.slots,
@@ -114,6 +111,11 @@ class AdmissionMachine(RuleBasedStateMachine):
     @rule(target=grants, wanted=st.lists(WANTED, min_size=1, max_size=5))
     def admit(self, wanted: list[tuple[str, int, int, int, bool, bool]]) -> Any:
         return multiple(*(ask for each in wanted if (ask := self._admit(*each))))
+
+    @rule(target=grants, amounts=st.lists(st.integers(1, 3), min_size=3, max_size=6))
+    def admit_a_crowd(self, amounts: list[int]) -> Any:
+        """Up to the limit and beyond it, to the token."""
+        return multiple(*(ask for tokens in amounts if (ask := self._admit("few", tokens, 1, 100, False, False))))
 
     def _admit(
         self, plan: str, tokens: int, price: int, prompt: int, may_be_cheap: bool, is_unsure: bool

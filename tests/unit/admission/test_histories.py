@@ -1,16 +1,20 @@
-"""The store in memory, in random histories beside the model."""
+"""The store in memory, in random histories beside the model. `ADMISSION_HISTORIES=5000` plays that many."""
 
+import os
 from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from gateway.admission.memory import MemoryAdmissionStore
 from gateway.admission.stores import AdmissionStore
 from gateway.clock import ManualClock
 from tests.support.admission_machine import AdmissionMachine
+
+
+HISTORIES = int(os.environ.get("ADMISSION_HISTORIES", "40"))
 
 
 class MemoryMachine(AdmissionMachine):
@@ -28,4 +32,12 @@ class MemoryMachine(AdmissionMachine):
 
 
 def test_histories_agree_with_the_model() -> None:
-    run_state_machine_as_test(MemoryMachine, settings=settings(max_examples=200, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(
+        MemoryMachine,
+        settings=settings(
+            max_examples=HISTORIES,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
