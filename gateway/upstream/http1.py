@@ -72,7 +72,6 @@ class Connection(asyncio.Protocol):
         "_is_head_request",
         "_is_interim",
         "_is_over",
-        "_is_paused",
         "_is_raw",
         "_is_sent",
         "_keeps_alive",
@@ -97,7 +96,6 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._reply: Reply | None = None
-        self._is_paused = False
         self._writable: asyncio.Future[None] | None = None
 
     # ------------------------------------------------------------------ between requests
@@ -211,7 +209,7 @@ class Connection(asyncio.Protocol):
             self._barren = 0
             reply.size += len(data)
             if reply.size > HIGH_WATER:
-                self._pause()
+                self._hold(reply)
             reply.wake()
         else:
             self._barren += len(data)
@@ -311,7 +309,8 @@ class Connection(asyncio.Protocol):
         self._reply = None
         reply.end()
         if may_serve_again and self.keeper is not None:
-            self.resume()
+            if reply.is_held:
+                self._transport.resume_reading()
             self.keeper.release(self)
         else:
             self.abort()
@@ -340,6 +339,18 @@ class Connection(asyncio.Protocol):
         self._fail(f"The model API's answer is no proper HTTP/1.1: {reason}.")
         self.abort()
 
+    def _hold(self, reply: Reply) -> None:
+        if self.is_open and not reply.is_held:
+            assert self._transport is not None
+            self._transport.pause_reading()
+            reply.is_held = True
+
+    def resume(self) -> None:
+        """The reply has room again."""
+        if self.is_open:
+            assert self._transport is not None
+            self._transport.resume_reading()
+
     def abort(self) -> None:
         """Close at once; a reply that is not complete fails."""
         self._fail("The model API's answer was not waited for.")
@@ -359,21 +370,6 @@ class Connection(asyncio.Protocol):
         if reply is not None:
             reply.fail(error)
             self.abort()
-
-    # ------------------------------------------------------------------ back-pressure
-
-    def _pause(self) -> None:
-        if not self._is_paused and self.is_open:
-            assert self._transport is not None
-            self._transport.pause_reading()
-            self._is_paused = True
-
-    def resume(self) -> None:
-        """The reply has room again."""
-        if self._is_paused and self.is_open:
-            assert self._transport is not None
-            self._transport.resume_reading()
-            self._is_paused = False
 
 
 def _keep_alive_s(headers: Headers) -> float | None:

@@ -46,6 +46,7 @@ class Reply:
         "_timer_at",
         "_waiter",
         "headers",
+        "is_held",
         "parts",
         "size",
         "status",
@@ -66,6 +67,8 @@ class Reply:
         """Of the body, as received; the list is the same from first to last."""
         self.size = 0
         """Bytes received for `parts`, framing included."""
+        self.is_held = False
+        """Is the source told to wait until `parts` are taken?"""
         self._decoder: Decoder | None = None
         self._is_over = False
         self._error: Exception | None = None
@@ -155,7 +158,8 @@ class Reply:
         chunk = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         self.size = 0
-        if self._source is not None:
+        if self.is_held and self._source is not None:
+            self.is_held = False
             self._source.resume()
         return chunk
 
