@@ -9,10 +9,9 @@ it is used because, unlike a theoretical arrival time, level and time stay whole
 milliseconds of whoever keeps the state.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gateway.values import Standing
 
@@ -22,8 +21,7 @@ TICKS = 60_000
 """What one request or token adds to its bucket: a minute, in milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(NamedTuple):
     """`level` ticks at `at_ms`; a level above capacity is a debt, left by who used more than was reserved."""
 
     level: int = 0

@@ -44,6 +44,10 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
     def start(self) -> None:
         """Returns when it answers. Does nothing if it runs, but for thawing it."""
         if self._child and self._child.poll() is None:

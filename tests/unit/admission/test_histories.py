@@ -13,7 +13,6 @@ from gateway.admission.stores import AdmissionStore
 from gateway.clock import ManualClock
 from tests.support.admission_machine import AdmissionMachine
 
-
 HISTORIES = int(os.environ.get("ADMISSION_HISTORIES", "40"))
 
 
