@@ -38,8 +38,8 @@ end
 
 local function set_rate(kind, scope, per_minute, level, now)
   if level > 0 then
-    local empty_in_ms = math.ceil(level / per_minute)
-    call('SET', key_of(kind, scope), int(level) .. ' ' .. int(now), 'PX', int(empty_in_ms + 60000))
+    local empty_in_ms = math.ceil(level / per_minute) -- kept longer, for clocks that are set back
+    call('SET', key_of(kind, scope), int(level) .. ' ' .. int(now), 'PX', int(empty_in_ms + 600000))
   else
     call('DEL', key_of(kind, scope))
   end
