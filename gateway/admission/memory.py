@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from gateway.admission.limits import TICKS, Bucket, Per, counter_name, has_room, level_at
-from gateway.admission.plan import Account, Ceiling, Plan, Rate
+from gateway.admission.limits import TICKS, Bucket, Per, counter_name, level_at
+from gateway.admission.plan import Account, Plan, Row
 from gateway.admission.stores import Answer, Ask, Balance, Closing, Known, Lost, Swept, Verdict
 from gateway.clock import Clock
 
@@ -41,10 +41,10 @@ class _Grant:
     nanousd: int
     used_tokens: int
     used_nanousd: int
-    counters: tuple[tuple[bool, _Counter], ...]
+    counters: list[tuple[bool, _Counter]]
     """Whether it counts dollars, and the counter."""
-    rates: tuple[Rate, ...]
-    slots: tuple[str, ...]
+    rates: list[Row]
+    slots: list[str]
     ends_ms: int
 
 
@@ -53,7 +53,7 @@ class MemoryAdmissionStore:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._buckets: dict[tuple[str, str], Bucket] = {}
+        self._buckets: dict[str, Bucket] = {}
         self._slots: defaultdict[str, int] = defaultdict(int)
         self._counters: dict[str, _Counter] = {}
         self._open: dict[str, _Grant] = {}
@@ -69,42 +69,45 @@ class MemoryAdmissionStore:
         now = self._now()
         if ask.id in self._closed:
             return Answer(now, Verdict.CLOSED, ())
-        plan = ask.plan
-        rates = [level_at(self._bucket(rate), now, per_minute=rate.per_minute) for rate in plan.rates]
-        slots = [self._slots.get(each.scope, 0) for each in plan.slots]
-        names = [counter_name(each.name, each.account.per, now) for each in plan.ceilings]
-        budgets = [self._level(name) for name in names]
-        levels = [*rates, *slots, *budgets]
-        verdict = _judge(ask, rates, slots, budgets)
+        wants = _wants(ask)
+        levels = [self._level(row, now) for row in ask.plan.rows]
+        verdict = _judge(ask, wants, levels)
         if verdict is Verdict.ADMITTED:
-            levels = [
-                *(self._take_rate(rate, level, ask, now) for rate, level in zip(plan.rates, rates, strict=True)),
-                *(level + bool(ask.id) for level in slots),
-                *(level + _wanted(each, ask) for each, level in zip(plan.ceilings, budgets, strict=True)),
-            ]
-            if ask.id:
-                self._open_grant(ask, names, now)
+            self._take(ask, wants, levels, now)
         return Answer(now, verdict, levels)
 
-    def _open_grant(self, ask: Ask, names: list[str], now: int) -> None:
+    def _level(self, row: Row, now: int) -> int:
+        if row.rate is not None:
+            return level_at(self._buckets.get(row.rate, _EMPTY), now, per_minute=row.per_minute)
+        if row.per is not None:
+            counter = self._counters.get(counter_name(row.name, row.per, now))
+            return 0 if counter is None else counter.settled + counter.reserved
+        return self._slots.get(row.name, 0)
+
+    def _take(self, ask: Ask, wants: dict[str, int], levels: list[int], now: int) -> None:
+        """Bring `levels` up to what they are with the demand of `ask`, here and in the store."""
         counters: list[tuple[bool, _Counter]] = []
-        for each, name in zip(ask.plan.ceilings, names, strict=True):
-            if wanted := _wanted(each, ask):
-                counter = self._counter(name, each.account.per, now)
-                counter.reserved += wanted
-                counters.append((each.account.unit == "usd", counter))
-        for held in ask.plan.slots:
-            self._slots[held.scope] += 1
-        self._open[ask.id] = _Grant(
-            tokens=ask.tokens,
-            nanousd=ask.nanousd,
-            used_tokens=ask.prompt_tokens,
-            used_nanousd=ask.prompt_nanousd,
-            counters=tuple(counters),
-            rates=tuple(rate for rate in ask.plan.rates if rate.kind == "tokens" and ask.tokens),
-            slots=tuple(held.scope for held in ask.plan.slots),
-            ends_ms=now + ask.lease_ms,
-        )
+        rates: list[Row] = []
+        slots: list[str] = []
+        for at, row in enumerate(ask.plan.rows):
+            want = wants[row.letter]
+            if not want:
+                continue
+            levels[at] += want
+            if row.rate is not None:
+                self._buckets[row.rate] = Bucket(levels[at], now)
+                if row.letter == "t":
+                    rates.append(row)
+            elif row.per is not None:
+                counter = self._counter(row.name, row.per, now)
+                counter.reserved += want
+                counters.append((row.letter == "u", counter))
+            else:
+                self._slots[row.name] += 1
+                slots.append(row.name)
+        if ask.id:
+            used = (ask.prompt_tokens, ask.prompt_nanousd)
+            self._open[ask.id] = _Grant(ask.tokens, ask.nanousd, *used, counters, rates, slots, now + ask.lease_ms)
 
     # ------------------------------------------------------------------ settle
 
@@ -128,15 +131,16 @@ class MemoryAdmissionStore:
         for each in plan.ceilings:
             amount = closing.nanousd if each.account.unit == "usd" else closing.tokens
             if amount:
-                self._counter(counter_name(each.name, each.account.per, now), each.account.per, now).settled += amount
+                self._counter(each.name, each.account.per, now).settled += amount
 
     def _close(self, grant: _Grant, tokens: int, nanousd: int, now: int) -> None:
         for is_usd, counter in grant.counters:
             counter.settled += nanousd if is_usd else tokens
             counter.reserved -= grant.nanousd if is_usd else grant.tokens
-        for rate in grant.rates:
-            level = level_at(self._bucket(rate), now, per_minute=rate.per_minute)
-            self._set_rate(rate, level + (tokens - grant.tokens) * TICKS, now)
+        for row in grant.rates:
+            assert row.rate is not None
+            level = self._level(row, now) + (tokens - grant.tokens) * TICKS
+            self._buckets[row.rate] = Bucket(max(0, level), now)
         for scope in grant.slots:
             self._slots[scope] -= 1
             if not self._slots[scope]:
@@ -192,9 +196,9 @@ class MemoryAdmissionStore:
         now = self._now()
         for account, (level, at_ms) in known.items():
             per = cast(Per, account.rpartition(":")[2])
-            name = counter_name(account, per, now)
-            if name == counter_name(account, per, at_ms) and level > self._level(name):
-                self._counter(name, per, now).settled += level - self._level(name)
+            if counter_name(account, per, now) == counter_name(account, per, at_ms):
+                counter = self._counter(account, per, now)
+                counter.settled += max(0, level - counter.settled - counter.reserved)
         return 1
 
     async def read(self, accounts: Sequence[Account]) -> tuple[int, list[Balance]]:
@@ -211,52 +215,43 @@ class MemoryAdmissionStore:
     def _now(self) -> int:
         return round(self._clock.wall() * 1000)
 
-    def _level(self, name: str) -> int:
-        counter = self._counters.get(name)
-        return 0 if counter is None else counter.settled + counter.reserved
-
-    def _counter(self, name: str, per: Per, now: int) -> _Counter:
+    def _counter(self, account: str, per: Per, now: int) -> _Counter:
+        name = counter_name(account, per, now)
         counter = self._counters.get(name)
         if counter is None:
             counter = self._counters[name] = _Counter(now + _KEPT_MS.get(per, float("inf")))
         return counter
 
-    def _bucket(self, rate: Rate) -> Bucket:
-        return self._buckets.get((rate.kind, rate.scope), _EMPTY)
-
-    def _take_rate(self, rate: Rate, level: int, ask: Ask, now: int) -> int:
-        amount = 1 if rate.kind == "requests" else ask.tokens
-        if amount:
-            self._set_rate(rate, level + amount * TICKS, now)
-        return level + amount * TICKS
-
-    def _set_rate(self, rate: Rate, level: int, now: int) -> None:
-        self._buckets[rate.kind, rate.scope] = Bucket(max(0, level), now)
-
 
 _EMPTY = Bucket()
 
 
-def _wanted(ceiling: Ceiling, ask: Ask) -> int:
-    return ask.nanousd if ceiling.account.unit == "usd" else ask.tokens
+def _wants(ask: Ask) -> dict[str, int]:
+    """What `ask` takes from a row of each letter."""
+    return {
+        "r": TICKS,
+        "t": ask.tokens * TICKS,
+        "c": 1 if ask.id else 0,
+        "k": ask.tokens,
+        "u": ask.nanousd,
+    }
 
 
-def _judge(ask: Ask, rates: list[int], slots: list[int], budgets: list[int]) -> Verdict:
-    plan: Plan = ask.plan
-    for rate, level in zip(plan.rates, rates, strict=True):
-        amount = 1 if rate.kind == "requests" else ask.tokens
-        if not has_room(level, amount, per_minute=rate.per_minute):
+def _judge(ask: Ask, wants: dict[str, int], levels: list[int]) -> Verdict:
+    """Rates and slots first, since no tier helps there. What takes nothing is in nobody's way."""
+    is_over_soft = is_over_hard = False
+    for row, level in zip(ask.plan.rows, levels, strict=True):
+        want = wants[row.letter]
+        if not want:
+            continue
+        is_over = row.limit is not None and level + want > row.limit
+        if row.per is None and is_over:
             return Verdict.REFUSED
-    if ask.id and any(level >= each.limit for each, level in zip(plan.slots, slots, strict=True)):
-        return Verdict.REFUSED
-    is_over = False
-    for each, level in zip(plan.ceilings, budgets, strict=True):
-        wanted = _wanted(each, ask)
-        after = level + wanted
-        if wanted and ask.may_be_cheap and each.soft is not None and after > each.soft:
-            return Verdict.CHEAP
-        is_over = is_over or bool(wanted and each.hard is not None and after > each.hard)
-    return Verdict.REFUSED if is_over else Verdict.ADMITTED
+        is_over_hard = is_over_hard or is_over
+        is_over_soft = is_over_soft or (row.soft is not None and level + want > row.soft)
+    if ask.may_be_cheap and is_over_soft:
+        return Verdict.CHEAP
+    return Verdict.REFUSED if is_over_hard else Verdict.ADMITTED
 
 
 def _correct(grant: _Grant, closing: Closing) -> None:

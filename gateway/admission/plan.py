@@ -6,9 +6,9 @@ Pure. A `Plan` is made once for each combination and reused, with the text that 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from gateway.admission.limits import Per
+from gateway.admission.limits import TICKS, Per
 from gateway.config.model import Budget, Config, Limits
 from gateway.values import NANO
 
@@ -58,6 +58,23 @@ class Ceiling:
     """`on_store_down: allow`, of the hard one."""
 
 
+class Row(NamedTuple):
+    """One limit or budget as the stores see it: all alike, each with its level and its limits in one unit."""
+
+    letter: str
+    """r: requests and t: tokens a minute, c: concurrent; budgets: k in tokens, u in nano-dollars."""
+    name: str
+    """Scope, or the account of a budget."""
+    limit: int | None
+    """In ticks, requests, tokens or nano-dollars."""
+    soft: int | None = None
+    per: Per | None = None
+    """Of a budget."""
+    rate: str | None = None
+    """Name of the bucket of a rate."""
+    per_minute: int = 0
+
+
 @dataclass(frozen=True)
 class Plan:
     rates: tuple[Rate, ...]
@@ -68,13 +85,21 @@ class Plan:
         return bool(self.rates or self.slots or self.ceilings)
 
     @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """One for each level of an answer, in its order."""
+        rows = [_rate_row(rate) for rate in self.rates]
+        rows += [Row("c", slots.scope, slots.limit) for slots in self.slots]
+        rows += [
+            Row(_LETTER[each.account.unit], each.name, each.hard, each.soft, each.account.per) for each in self.ceilings
+        ]
+        return tuple(rows)
+
+    @cached_property
     def text(self) -> str:
-        """As `admit.lua` reads it: kind, name, limit and soft limit, a line for each level of an answer."""
-        rows = [f"{rate.kind[0]} {rate.scope} {rate.per_minute} -" for rate in self.rates]
-        rows += [f"c {slots.scope} {slots.limit} -" for slots in self.slots]
-        for each in self.ceilings:
-            rows.append(f"{_LETTER[each.account.unit]} {each.name} {_or_dash(each.hard)} {_or_dash(each.soft)}")
-        return "\n".join(rows)
+        """The rows as `admit.lua` reads them: letter, name, limit (of a rate, a minute's) and soft limit."""
+        return "\n".join(
+            f"{row.letter} {row.name} {_or_dash(row.per_minute or row.limit)} {_or_dash(row.soft)}" for row in self.rows
+        )
 
     @cached_property
     def budgets(self) -> str:
@@ -105,6 +130,11 @@ class Plan:
 
 
 _LETTER = {"usd": "u", "tokens": "k"}
+
+
+def _rate_row(rate: Rate) -> Row:
+    most = rate.per_minute * TICKS
+    return Row(rate.kind[0], rate.scope, most, rate=f"{rate.kind}:{rate.scope}", per_minute=rate.per_minute)
 
 
 def _or_dash(limit: int | None) -> str:
