@@ -74,8 +74,10 @@ class UpstreamClient:
         """
         self.in_flight += 1
         try:
-            length, framing = _framing(method, headers, body)
-            head = self._heads.build(method, path, query, headers, framing, raw=raw)
+            head = self._heads.start(method, path, query, headers, raw=raw)
+            if body is None and method in _TAKES_A_BODY:
+                body = b""
+            length = _length(headers) if body is not None and not isinstance(body, bytes) else None
             connection = self._pool.take() or await self._pool.acquire()
         except BaseException:
             self.in_flight -= 1
@@ -101,13 +103,7 @@ def _origin(config: Upstream) -> Origin:
     return Origin(base.scheme, base.raw_host, base.port)
 
 
-def _framing(method: str, headers: Headers, body: Body) -> tuple[int | None, str]:
-    """The body's length, None while unknown, and the header line that says how it ends; empty where there is none."""
-    if isinstance(body, bytes):
-        return len(body), f"Content-Length: {len(body)}"
-    if body is None:
-        return None, "Content-Length: 0" if method in _TAKES_A_BODY else ""
+def _length(headers: Headers) -> int | None:
+    """What the client said its body's length is."""
     given = headers.get(_CONTENT_LENGTH, "")
-    if given.isascii() and given.isdigit():
-        return int(given), f"Content-Length: {given}"
-    return None, "Transfer-Encoding: chunked"
+    return int(given) if given.isascii() and given.isdigit() else None

@@ -1,4 +1,4 @@
-"""The head of a request to one upstream; what never changes is put together once (pure)."""
+"""The head of a request to one upstream; what never or seldom changes is put together once (pure)."""
 
 import re
 from collections.abc import Iterable
@@ -16,6 +16,9 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110, 5.6.2."""
 _FRAMING = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding"})
 """What only the one who has the connection can say."""
+_MANY = 256
+_WORTH_KNOWING = 4096
+"""How many starts are remembered for one upstream, and up to which size: 1 MB at most, and their keys as much again."""
 _AUTHORIZATION = istr("Authorization")
 _USER_AGENT = istr("User-Agent")
 _OUR_USER_AGENT = f"User-Agent: llm-gateway/{__version__}"
@@ -57,14 +60,29 @@ class Heads:
         self._raw = _fixed(headers.items())
         headers["Accept-Encoding"] = "identity"  # events must be readable as they come
         self._readable = _fixed(headers.items())
+        self.known: dict[tuple[object, ...], bytes] = {}
+        """What the same client will want again: programs send the same headers with every call."""
 
-    def build(self, method: str, path: str, query: str, headers: Headers, framing: str, *, raw: bool) -> bytes:
-        """The head with its empty line; `framing` is the line that says how the body ends, or empty.
+    def start(self, method: str, path: str, query: str, headers: Headers, *, raw: bool) -> bytes:
+        """The head without its end: the line that says how the body is framed, and the empty one.
 
         The upstream's configured headers win over `headers`, but for the key: where the client is
         allowed to bring its own, that one is sent. `raw` lets the client choose a compression.
         Raises BadRequest for what would be read as another request than it is.
         """
+        if query or _AUTHORIZATION in headers:  # seldom the same again, and secrets are not ours to keep
+            return self._start(method, path, query, headers, raw=raw)
+        told = (method, path, raw, *headers.items())
+        start = self.known.get(told)
+        if start is None:
+            start = self._start(method, path, query, headers, raw=raw)
+            if len(start) <= _WORTH_KNOWING:
+                if len(self.known) >= _MANY:
+                    self.known.clear()
+                self.known[told] = start
+        return start
+
+    def _start(self, method: str, path: str, query: str, headers: Headers, *, raw: bool) -> bytes:
         fixed = self._raw if raw else self._readable
         if self._query:
             query = _with_query(query, self._query) if query else self._only_our_query
@@ -72,18 +90,14 @@ class Heads:
         lines = [f"{method} {target} HTTP/1.1", fixed.lines]
         if self._key and _AUTHORIZATION not in headers:
             lines.append(self._key)
-        taken = fixed.names
-        lines.extend([f"{name}: {value}" for name, value in headers.items() if name.lower() not in taken])
-        if _USER_AGENT not in headers and "user-agent" not in taken:
+        lines.extend(f"{name}: {value}" for name, value in headers.items() if name.lower() not in fixed.names)
+        if _USER_AGENT not in headers and "user-agent" not in fixed.names:
             lines.append(_OUR_USER_AGENT)
-        if framing:
-            lines.append(framing)
-        lines.append("\r\n")
-        head = "\r\n".join(lines)
+        start = "\r\n".join(lines) + "\r\n"
         breaks = len(lines) + fixed.breaks
-        if head.count("\n") != breaks or head.count("\r") != breaks or "\0" in head or " " in target:
+        if start.count("\n") != breaks or start.count("\r") != breaks or "\0" in start or " " in target:
             raise BadRequest("The path or a header of this request holds a character that cannot be passed on.")
-        return head.encode("utf-8", "surrogateescape")
+        return start.encode("utf-8", "surrogateescape")
 
 
 def _fixed(pairs: Iterable[tuple[str, str]]) -> _Fixed:

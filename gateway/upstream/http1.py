@@ -28,6 +28,10 @@ from gateway.upstream.reply import Reply
 
 HIGH_WATER = 1 << 18
 """Bytes of a reply nobody has taken yet, from which on nothing more is read. One read of as many may come on top."""
+KEEP_ALIVE_S = 55.0
+"""Idle connections are kept so long: many servers and balancers close theirs after 60 s, without a word to us."""
+_MARGIN_S = 1.0
+"""Left off an upstream's own announcement of how long it keeps a connection: its clock began to run before ours."""
 MAX_HEADERS = 256
 MAX_BARREN = 1 << 16
 """Bytes in a row that bring neither the head nor any of the body: endless heads, interim answers, trailers."""
@@ -36,8 +40,7 @@ _ONE_WRITE = 1 << 16
 _PEEK_AFTER_S = 1.0
 """Idle for so long, a connection may have been closed by the peer within a turn of the loop that is not over yet."""
 
-_CHARSET = ("utf-8", "surrogateescape")
-"""As aiohttp's server encodes them again: any byte survives."""
+_CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 _CONTENT_ENCODING = istr("Content-Encoding")
 _CONTENT_LENGTH = istr("Content-Length")
 _KEEP_ALIVE = istr("Keep-Alive")
@@ -83,15 +86,15 @@ class Connection(asyncio.Protocol):
         "_until_close",
         "_writable",
         "idle_since",
-        "keep_alive_s",
+        "keep_s",
         "keeper",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.keeper: Keeper | None = None
         self.idle_since = 0.0
-        self.keep_alive_s: float | None = None
-        """How long the upstream said it keeps idle connections; None if it did not."""
+        self.keep_s = KEEP_ALIVE_S
+        """How long it may be idle."""
         self._loop = loop
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
@@ -106,7 +109,10 @@ class Connection(asyncio.Protocol):
 
     def is_fresh(self, idle_s: float) -> bool:
         """Can it take a request after being idle so long, as far as that can be known without sending one?"""
-        return self.is_open and (idle_s < _PEEK_AFTER_S or not self._has_input())
+        transport = self._transport
+        if transport is None or transport.is_closing() or idle_s >= self.keep_s:
+            return False
+        return idle_s < _PEEK_AFTER_S or not self._has_input()
 
     def _has_input(self) -> bool:
         """Does the socket hold anything unread? On an idle connection that is its end, or bytes nobody asked for."""
@@ -129,14 +135,14 @@ class Connection(asyncio.Protocol):
     ) -> Reply:
         """Send a request; wait for the answer's head with `Reply.head()`.
 
-        `head` ends with its empty line and says how `body` is framed: an iterable is sent in chunks,
-        or plain if its `length` is known. `raw` leaves a compressed answer as it is.
+        `head` lacks the lines that frame the body, and the empty one: an iterable is sent in chunks, or
+        plain if its `length` is known. `raw` leaves a compressed answer as it is.
         """
         assert self._reply is None, "one request at a time"
         assert self._transport is not None
         self._reply = reply = Reply(self._loop, self, on_close)
         self._parts = reply.parts
-        self._fields: list[tuple[bytes, bytes]] = []
+        self._fields: list[tuple[str, str]] = []
         self._barren = 0
         self._is_head_request = is_head_request
         self._is_interim = False
@@ -144,16 +150,16 @@ class Connection(asyncio.Protocol):
         self._is_raw = raw
         self._is_sent = True
         if body is None:
-            self._transport.write(head)
+            self._transport.write(head + b"\r\n")
         elif not isinstance(body, bytes):
             self._is_sent = False
-            self._transport.write(head)
+            self._transport.write(head + (_CHUNKED if length is None else b"Content-Length: %d\r\n\r\n" % length))
             reply.upload = self._loop.create_task(self._send(reply, body, length), name="request body")
         elif len(body) <= _ONE_WRITE:
-            self._transport.write(head + body)
+            self._transport.write(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
         else:
             self._is_sent = False  # known only when the answer is there
-            self._transport.writelines((head, body))
+            self._transport.writelines((b"%bContent-Length: %d\r\n\r\n" % (head, len(body)), body))
         return reply
 
     async def _send(self, reply: Reply, body: AsyncIterable[bytes], length: int | None) -> None:
@@ -243,7 +249,7 @@ class Connection(asyncio.Protocol):
             raise _Refused("a second answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name, value))
+        self._fields.append((name.decode(), value.decode("utf-8", "surrogateescape")))  # as it is encoded again
 
     def on_headers_complete(self) -> None:
         parser = self._parser
@@ -256,11 +262,10 @@ class Connection(asyncio.Protocol):
             raise _Refused(f"status {status} in HTTP/{version}")
         if len(self._fields) > MAX_HEADERS:
             raise _Refused(f"more than {MAX_HEADERS} headers")
-        headers = CIMultiDict(
-            [(name.decode(), value.decode("utf-8", "surrogateescape")) for name, value in self._fields]
-        )
+        headers = CIMultiDict(self._fields)
         self._keeps_alive = parser.should_keep_alive()
-        self.keep_alive_s = _keep_alive_s(headers)
+        if _KEEP_ALIVE in headers:
+            self.keep_s = _keep_s(headers[_KEEP_ALIVE])
         has_body = self._frame(status, version, headers)
         assert self._reply is not None
         self._reply.begin(status, headers, self._decoder(headers) if has_body and not self._is_raw else None)
@@ -372,16 +377,13 @@ class Connection(asyncio.Protocol):
             self.abort()
 
 
-def _keep_alive_s(headers: Headers) -> float | None:
-    """What `Keep-Alive: timeout=5` says, as Node and others send it."""
-    value = headers.get(_KEEP_ALIVE)
-    if value is None:
-        return None
-    for parameter in value.split(","):
+def _keep_s(announced: str) -> float:
+    """How long to keep a connection of which the upstream says `timeout=5, max=100`, as Node and others do."""
+    for parameter in announced.split(","):
         name, _, seconds = parameter.strip().partition("=")
         if name.lower() == "timeout" and seconds.isascii() and seconds.isdigit() and len(seconds) < 8:
-            return float(seconds)
-    return None
+            return min(KEEP_ALIVE_S, float(seconds) - _MARGIN_S)
+    return KEEP_ALIVE_S
 
 
 def _reason(error: Exception) -> str:

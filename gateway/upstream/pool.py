@@ -13,12 +13,8 @@ from contextlib import suppress
 from gateway.errors import UpstreamUnavailable
 from gateway.upstream.http1 import Connection
 
-KEEP_ALIVE_S = 55.0
-"""Idle connections are kept so long: many servers and balancers close theirs after 60 s, without a word to us."""
 SWEEP_S = 5.0
 """How often idle connections are looked through for those past their time."""
-_MARGIN_S = 1.0
-"""Left off an upstream's own announcement of how long it keeps a connection: its clock began to run before ours."""
 
 
 class Pool:
@@ -67,8 +63,7 @@ class Pool:
         """An idle connection, the caller's from now on; None if there is none."""
         while self._idle:
             connection = self._idle.pop()
-            idle_s = self._loop.time() - connection.idle_since
-            if idle_s < _keep_s(connection) and connection.is_fresh(idle_s):
+            if connection.is_fresh(self._loop.time() - connection.idle_since):
                 return connection
             connection.abort()
         return None
@@ -92,14 +87,15 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """`connection` can serve another request: that of the first in line, or whoever comes within its time."""
-        if self._is_closed or _keep_s(connection) <= 0:
+        if self._is_closed:
             connection.abort()
             return
+        if self._waiting and self._hand_over(connection):
+            return
         connection.idle_since = self._loop.time()
-        if not self._hand_over(connection):
-            self._idle.append(connection)
-            if self._sweeper is None:
-                self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+        self._idle.append(connection)
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
     def lost(self, connection: Connection) -> None:
         """`connection` is closed; its place is free."""
@@ -166,15 +162,10 @@ class Pool:
 
     def _sweep(self) -> None:
         now = self._loop.time()
-        for connection in [one for one in self._idle if now - one.idle_since >= _keep_s(one)]:
+        for connection in [one for one in self._idle if now - one.idle_since >= one.keep_s]:
             self._idle.remove(connection)
             connection.abort()
         self._sweeper = self._loop.call_later(SWEEP_S, self._sweep) if self._idle else None
-
-
-def _keep_s(connection: Connection) -> float:
-    announced_s = connection.keep_alive_s
-    return KEEP_ALIVE_S if announced_s is None else min(KEEP_ALIVE_S, announced_s - _MARGIN_S)
 
 
 def _closed() -> UpstreamUnavailable:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import unquote, urlsplit
 
+from gateway.config.check import is_loopback
 from gateway.errors import ConfigError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -33,13 +34,6 @@ def proxy_for(scheme: str, host: str, port: int, environ: Mapping[str, str]) -> 
         if value:
             return _parse(name, value)
     return None
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    address = _address(host)
-    return address is not None and address.is_loopback
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> tuple[str, str]:

@@ -108,6 +108,8 @@ class Reply:
             if size > max_bytes:
                 raise UpstreamUnavailable(f"The model API's answer is larger than {max_bytes:,} bytes.")
             parts.append(chunk)
+            if self._is_over and not self.parts and self._decoder is None and self.upload is None:
+                break  # as mostly: it all came with its head
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
@@ -119,7 +121,8 @@ class Reply:
             self._source = None
         if self.upload is not None:
             self.upload.cancel()
-        self._stop_timer()
+        if self._timer is not None:
+            self._stop_timer()
         on_close()
 
     async def head(self) -> None:
@@ -217,7 +220,8 @@ class Reply:
         """The body is complete; the connection is no longer this reply's."""
         self._is_over = True
         self._source = None
-        self._stop_timer()
+        if self._timer is not None:
+            self._stop_timer()
         self.wake()
 
     def fail(self, error: Exception) -> None:

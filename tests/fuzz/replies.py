@@ -112,7 +112,7 @@ class Upstream:
 
     async def ask(self, body: Body, *, is_head_request: bool = False) -> tuple[Reply, FakeTransport]:
         connection = self.pool.take() or await self.pool.acquire()
-        reply = connection.ask(b"\r\n", body, is_head_request=is_head_request, on_close=self._closed)
+        reply = connection.ask(b"HEAD\r\n", body, is_head_request=is_head_request, on_close=self._closed)
         return reply, self.transports[connection]
 
     def _closed(self) -> None:

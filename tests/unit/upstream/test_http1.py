@@ -34,7 +34,7 @@ class Line:
 
     def ask(self, body: Body = b"{}", *, method: str = "POST", length: int | None = None, raw: bool = False) -> Reply:
         return self.connection.ask(
-            b"HEAD OF THE REQUEST\r\n\r\n",
+            b"HEAD\r\n",
             body,
             length=length,
             is_head_request=method == "HEAD",
@@ -391,18 +391,30 @@ async def pieces_of(*pieces: bytes | asyncio.Event | Exception) -> AsyncIterator
 async def test_a_body_goes_out_with_its_head(size: int) -> None:
     line = Line()
     line.ask(b"x" * size)
-    assert line.transport.sent == b"HEAD OF THE REQUEST\r\n\r\n" + b"x" * size
+    assert line.transport.sent == b"HEAD\r\nContent-Length: %d\r\n\r\n%b" % (size, b"x" * size)
 
 
-@pytest.mark.parametrize(("length", "sent"), [(None, b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"), (5, b"abcde")])
+@pytest.mark.parametrize(
+    ("length", "sent"),
+    [
+        (None, b"HEAD\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"),
+        (5, b"HEAD\r\nContent-Length: 5\r\n\r\nabcde"),
+    ],
+)
 async def test_a_body_that_comes_in_pieces_goes_out_in_pieces(length: int | None, sent: bytes) -> None:
     line = Line()
     reply = line.ask(pieces_of(b"abc", b"", b"de"), length=length)
-    await soon(lambda: line.transport.sent.endswith(sent))
+    await soon(lambda: line.transport.sent == sent)
     line.transport.receive(HELLO)
     assert await whole(reply) == b"hello"
-    assert line.transport.sent == b"HEAD OF THE REQUEST\r\n\r\n" + sent
+    assert line.transport.sent == sent
     assert line.released == 1
+
+
+async def test_a_request_without_a_body_is_its_head() -> None:
+    line = Line()
+    line.ask(None)
+    assert line.transport.sent == b"HEAD\r\n\r\n"
 
 
 async def test_a_slow_upstream_stops_the_body() -> None:

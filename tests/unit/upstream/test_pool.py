@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.errors import UpstreamTimeout, UpstreamUnavailable
-from gateway.upstream.http1 import Connection
-from gateway.upstream.pool import KEEP_ALIVE_S, Pool
+from gateway.upstream.http1 import KEEP_ALIVE_S, Connection
+from gateway.upstream.pool import Pool
 from gateway.upstream.reply import Reply
 from tests.support.transport import FakeTransport
 
@@ -34,7 +34,7 @@ class Upstream:
 
 
 def ask(connection: Connection) -> Reply:
-    return connection.ask(b"\r\n", None, on_close=lambda: None)
+    return connection.ask(b"HEAD\r\n", None, on_close=lambda: None)
 
 
 @pytest.fixture
