@@ -1,12 +1,14 @@
 """One configuration, running: everything a process needs is built here, and closed in reverse."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.accounting.cost import waste_nanousd
 from gateway.accounting.prices import PriceTable
@@ -44,6 +46,10 @@ _STORE_START_S = 1.0
 """How long a start waits for the store; without it the gateway goes on and says so in `gateway_store_up`."""
 
 
+Answer = Callable[[Mapping[str, Any]], Awaitable[Any]]
+"""Arguments of an operator's question → the answer; JSON values both, for they may cross to another process."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gateway:
     """What the server needs to know: the ways of a request, and what there is to see of them."""
@@ -54,6 +60,8 @@ class Gateway:
     catalog: Catalog
     metrics: Metrics
     clock: Clock
+    answers: Mapping[str, Answer]
+    """What operators may ask each process on the admin port, by name."""
 
 
 @asynccontextmanager
@@ -121,7 +129,13 @@ async def running_gateway(
             catalog=Catalog(identifier, routes, upstreams),
             metrics=metrics,
             clock=clock,
+            answers={"status": partial(_status, loaded.hash, clock, clock.wall())},
         )
+
+
+async def _status(config_hash: str, clock: Clock, started_at: float, _: Mapping[str, Any]) -> dict[str, Any]:
+    """Of this process: the hash of its configuration, and seconds since it started."""
+    return {"pid": os.getpid(), "config": config_hash, "uptime_s": round(clock.wall() - started_at, 1)}
 
 
 def _encodings(server: Server) -> Encodings:

@@ -9,6 +9,7 @@ are written for the person who made the request: what was wrong, what was expect
     │   ├── PriceUnknown           a price is demanded and none is known
     │   └── CompletionUnbounded    a budget applies, and nothing bounds what the request may use
     ├── InvalidKey                 no key, a wrong key
+    ├── AdminKeyInvalid            the admin port wants another
     ├── NotAllowed                 a known caller asks for what it may not have
     ├── NotFound                   an unknown path, or an id nobody knows
     ├── ModelNotFound              no route serves this model for this caller
@@ -24,6 +25,7 @@ are written for the person who made the request: what was wrong, what was expect
     │   ├── UpstreamUnavailable    could not be reached, or answered with nothing usable
     │   ├── UpstreamTimeout
     │   └── UpstreamCut            an answer that broke off after it had begun
+    ├── ProcessSilent              one of several processes does not say what an operator asked
     └── StoreUnavailable           Redis away or slow; each capability says whether it fails open
 
 `ConfigError` stands apart: it is raised before there are requests.
@@ -102,6 +104,11 @@ class InvalidKey(GatewayError):
             "Incorrect API key provided, or none. Send the key that your gateway's operator gave you as "
             "'Authorization: Bearer KEY'."
         )
+
+
+class AdminKeyInvalid(GatewayError):
+    def __init__(self) -> None:
+        super().__init__("Send the key that server.admin.key holds as 'Authorization: Bearer KEY'.")
 
 
 class NotAllowed(GatewayError):
@@ -218,6 +225,13 @@ class UpstreamTimeout(UpstreamError):
 
 class UpstreamCut(UpstreamError):
     """A stream broke off, stalled or reported an error after it had begun."""
+
+
+class ProcessSilent(GatewayError):
+    retry_after_s = 1.0
+
+    def __init__(self, process: str) -> None:
+        super().__init__(f"{process} did not answer in time. Others may have done what was asked: ask again.")
 
 
 class StoreUnavailable(GatewayError):

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from gateway.server.keys import GATEWAY, IN_FLIGHT
+from gateway.server.crew import CREW
 
 
 async def healthz(_: web.Request) -> web.Response:
@@ -12,11 +12,10 @@ async def healthz(_: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """Ready for traffic; 503 from the moment a stop was asked for, so that load balancers look elsewhere."""
-    if request.app[IN_FLIGHT].is_draining:
-        return web.json_response({"status": "draining"}, status=503)
-    return web.json_response({"status": "ready"})
+    is_ready, body = request.app[CREW].readiness()
+    return web.json_response(body, status=200 if is_ready else 503)
 
 
 async def metrics(request: web.Request) -> web.Response:
-    body, content_type = request.app[GATEWAY].metrics.render(request.headers.get("accept", ""))
+    body, content_type = request.app[CREW].metrics(request.headers.get("accept", ""))
     return web.Response(body=body, headers={"Content-Type": content_type})

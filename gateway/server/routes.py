@@ -1,4 +1,4 @@
-"""Which URL leads where: one table for each port."""
+"""Which URL of the traffic port leads where: one table. The admin port's is in `admin.py`."""
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -11,7 +11,7 @@ from gateway.server.load import InFlight
 from gateway.server.middleware import errors_to_openai, limit_in_flight
 from gateway.server.models import list_models, retrieve_model
 from gateway.server.passthrough import pass_through
-from gateway.server.probes import healthz, metrics, readyz
+from gateway.server.probes import healthz
 from gateway.server.strict import refuse_ambiguous
 from gateway.wire.endpoints import ENDPOINTS
 
@@ -30,19 +30,6 @@ def traffic_app(gateway: Gateway, in_flight: InFlight) -> web.Application:
             web.get("/v1/models/{id:.+}", retrieve_model),
             web.route("*", "/v1/{path:.*}", pass_through),
             web.get("/healthz", healthz),
-        ]
-    )
-    return app
-
-
-def admin_app(gateway: Gateway, in_flight: InFlight) -> web.Application:
-    """What operators and their machines talk to."""
-    app = _app(gateway, in_flight)
-    app.add_routes(
-        [
-            web.get("/healthz", healthz),
-            web.get("/readyz", readyz),
-            web.get("/metrics", metrics),
         ]
     )
     return app

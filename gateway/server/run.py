@@ -11,15 +11,16 @@ from functools import partial
 
 from aiohttp import web
 
-from gateway.app import running_gateway
+from gateway.app import Gateway, running_gateway
 from gateway.config.load import Loaded
 from gateway.config.model import Server, Tls
 from gateway.errors import ConfigError
+from gateway.server.admin import admin_app
+from gateway.server.crew import Alone
 from gateway.server.lane import Lane
 from gateway.server.load import InFlight
-from gateway.server.routes import admin_app, traffic_app
+from gateway.server.routes import traffic_app
 from gateway.server.strict import StrictHandler
-from gateway.telemetry.metrics import Metrics
 from gateway.tokens.encodings import Encodings
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class Serving:
     url: str
     admin_url: str
     """Empty for a worker: the admin port is its supervisor's."""
-    metrics: Metrics | None = None
+    gateway: Gateway | None = None
     """Of this process, where it serves traffic itself."""
 
 
@@ -57,7 +58,8 @@ async def running(
     async with running_gateway(loaded, log_fd=log_fd, encodings=encodings) as gateway:
         gateway.metrics.gauge("gateway_in_flight_requests", lambda: {(): in_flight.count})
         make_lane = partial(Lane, gateway, in_flight) if has_lane else None
-        admin, at = admin_app(gateway, in_flight), server.admin
+        at = server.admin
+        admin = admin_app(Alone(gateway, in_flight), at.key)
         async with (
             nullcontext("") if is_worker else serving(admin, server, at.host, at.port, drain_s=1) as admin_url,
             serving(
@@ -72,7 +74,7 @@ async def running(
             ) as url,
         ):
             try:
-                yield Serving(url, admin_url, gateway.metrics)
+                yield Serving(url, admin_url, gateway)
             finally:
                 in_flight.is_draining = True  # readiness turns red while the last requests are served
 

@@ -16,14 +16,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from aiohttp import web
-
 from gateway.config.load import Loaded
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, ProcessSilent
 from gateway.server import frames
-from gateway.server.probes import healthz
+from gateway.server.admin import admin_app
+from gateway.server.crew import Arguments, heard
+from gateway.server.frames import Kind
 from gateway.server.run import Serving, serving
 from gateway.telemetry.snapshot import Totals
+from gateway.wire import json_bytes
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ _STEADY_S = 10.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 10.0
 _STOP_GRACE_S = 10.0
 """How much longer than the drain a worker may take to stop before it is killed."""
+_ANSWER_S = 5.0
+"""How long a worker may take to answer an operator's question."""
 
 
 async def serve(loaded: Loaded, announce: Callable[[Serving], None]) -> None:
@@ -43,8 +46,9 @@ async def serve(loaded: Loaded, announce: Callable[[Serving], None]) -> None:
     with _holding(server.host, server.port) as port:
         server = server.model_copy(update={"port": port})
         loaded = replace(loaded, config=loaded.config.model_copy(update={"server": server}))
-        crew = Crew(loaded)
-        async with serving(crew.admin_app(), server, server.admin.host, server.admin.port, drain_s=1) as admin_url:
+        crew = WorkerCrew(loaded)
+        admin = admin_app(crew, server.admin.key)
+        async with serving(admin, server, server.admin.host, server.admin.port, drain_s=1) as admin_url:
             try:
                 url = await crew.start(stop)
                 if url is not None:
@@ -73,7 +77,7 @@ def _holding(host: str, port: int) -> Iterator[int]:
         yield int(address[1])
 
 
-class Crew:
+class WorkerCrew:
     """All workers of one configuration."""
 
     def __init__(self, loaded: Loaded) -> None:
@@ -115,25 +119,20 @@ class Crew:
             worker.kill()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    # ------------------------------------------------------------------ the admin port
+    # ------------------------------------------------------------------ what the admin port asks
 
-    def admin_app(self) -> web.Application:
-        app = web.Application()
-        app.add_routes(
-            [web.get("/healthz", healthz), web.get("/readyz", self._readyz), web.get("/metrics", self._metrics)]
-        )
-        return app
-
-    async def _readyz(self, _: web.Request) -> web.Response:
+    def readiness(self) -> tuple[bool, dict[str, Any]]:
         if self._is_stopping:
-            return web.json_response({"status": "draining"}, status=503)
+            return False, {"status": "draining"}
         up = sum(worker.is_up for worker in self._workers)
-        status = {"status": "ready" if up else "starting", "workers": up}
-        return web.json_response(status, status=200 if up else 503)
+        return up > 0, {"status": "ready" if up else "starting", "workers": up}
 
-    async def _metrics(self, request: web.Request) -> web.Response:
-        body, content_type = self._totals.render(request.headers.get("accept", ""))
-        return web.Response(body=body, headers={"Content-Type": content_type})
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        return self._totals.render(accept)
+
+    async def ask(self, question: str, arguments: Arguments) -> list[Any]:
+        up = [worker for worker in self._workers if worker.is_up]
+        return await asyncio.gather(*(worker.ask(question, arguments) for worker in up))
 
 
 class Worker:
@@ -148,6 +147,9 @@ class Worker:
         self.ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Its URL, once it has served for the first time."""
         self.is_up = False
+        self._channel: asyncio.StreamWriter | None = None
+        self._questions: dict[int, asyncio.Future[Any]] = {}
+        self._asked = 0
 
     async def keep(self) -> None:
         """Have it running until `stop`. Raises ConfigError when it ends before it has ever served."""
@@ -180,24 +182,55 @@ class Worker:
             process.terminate()
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         try:
-            frames.send(writer, pickle.dumps(self._loaded))
+            frames.send(writer, Kind.CONFIG, pickle.dumps(self._loaded))
+            self._channel = writer
             await self._listen(reader, process.pid)
         finally:
             self.is_up = False
+            self._channel = None
+            for waiting in self._questions.values():
+                waiting.cancel()
             self._totals.leave(process.pid)
             writer.close()
         return await process.wait()
 
     async def _listen(self, reader: asyncio.StreamReader, pid: int) -> None:
-        """Its URL, then its metrics, until it closes."""
-        url = await frames.receive(reader)
-        if url is None:
+        """Its URL, then its metrics and answers, until it closes."""
+        while (message := await frames.receive(reader)) is not None:
+            match message:
+                case Kind.URL, url:
+                    self.is_up = True
+                    if not self.ready.done():
+                        self.ready.set_result(url.decode())
+                case Kind.METRICS, snapshot:
+                    self._totals.update(pid, snapshot)
+                case Kind.ANSWER, answer:
+                    self._hear(*json_bytes.loads(answer))
+
+    async def ask(self, question: str, arguments: Arguments) -> Any:
+        """What this worker answers; ProcessSilent when it does not in time, or dies meanwhile."""
+        silent = ProcessSilent(f"Worker {self._number}")
+        if self._channel is None:
+            raise silent
+        self._asked = number = self._asked + 1
+        waiting = self._questions[number] = asyncio.get_running_loop().create_future()
+        frames.send(self._channel, Kind.QUESTION, json_bytes.dumps([number, question, dict(arguments)]))
+        try:
+            await asyncio.wait([waiting], timeout=_ANSWER_S)
+            if not waiting.done() or waiting.cancelled():
+                raise silent
+            return waiting.result()
+        finally:
+            del self._questions[number]
+
+    def _hear(self, number: int, answer: Any, error: list[str | None] | None) -> None:
+        waiting = self._questions.get(number)
+        if waiting is None or waiting.done():  # it came too late
             return
-        self.is_up = True
-        if not self.ready.done():
-            self.ready.set_result(url.decode())
-        while (snapshot := await frames.receive(reader)) is not None:
-            self._totals.update(pid, snapshot)
+        if error is None:
+            waiting.set_result(answer)
+        else:
+            waiting.set_exception(heard(error))
 
     def stop(self) -> None:
         self._stopping.set()

@@ -1,12 +1,12 @@
 """One of several processes that share the traffic port: `python -m gateway.server.worker FD`, by the supervisor.
 
-Over the socket FD come the configuration, already checked, and then nothing; a closed socket means
-that the supervisor is gone, and the worker then ends as it does on SIGTERM. Over it go the URL once
-the port is open, and from then on snapshots of the metrics.
+What goes over the socket FD is in `frames.py`. When it closes, the supervisor is gone, and the worker
+ends as it does on SIGTERM.
 """
 
 import asyncio
 import contextlib
+import logging
 import pickle
 import signal
 import socket
@@ -14,13 +14,19 @@ import sys
 
 import uvloop
 
+from gateway.app import Gateway
 from gateway.config.load import Loaded
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, GatewayError
 from gateway.server import frames
+from gateway.server.crew import Arguments, answer, told
+from gateway.server.frames import Kind
 from gateway.server.run import running
 from gateway.telemetry import snapshot
 from gateway.telemetry.logs import configure
 from gateway.telemetry.metrics import Metrics
+from gateway.wire import json_bytes
+
+log = logging.getLogger(__name__)
 
 PUSH_S = 0.5
 """Between two snapshots: far below any scrape interval."""
@@ -31,36 +37,54 @@ async def work(channel: socket.socket) -> None:
     message = await frames.receive(reader)
     if message is None:
         return
-    loaded: Loaded = pickle.loads(message)  # noqa: S301  (from our own parent, over a socket nobody else has)
+    loaded: Loaded = pickle.loads(message[1])  # noqa: S301  (from our own parent, over a socket nobody else has)
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    orphaned = asyncio.create_task(_until_closed(reader, stop), name="watch the supervisor")
     async with running(loaded, is_worker=True) as serving:
-        metrics = serving.metrics
-        assert metrics is not None
-        frames.send(writer, serving.url.encode())
-        pushing = asyncio.create_task(_push(writer, metrics), name="push metrics")
+        gateway = serving.gateway
+        assert gateway is not None
+        frames.send(writer, Kind.URL, serving.url.encode())
+        pushing = asyncio.create_task(_push(writer, gateway.metrics), name="push metrics")
+        answering = asyncio.create_task(_answer_all(reader, writer, gateway, stop), name="answer the supervisor")
         await stop.wait()
-    for task in (orphaned, pushing):
+    for task in (pushing, answering):
         task.cancel()
-    await asyncio.gather(orphaned, pushing, return_exceptions=True)
+    await asyncio.gather(pushing, answering, return_exceptions=True)
     with contextlib.suppress(ConnectionError):
-        frames.send(writer, snapshot.take(metrics))  # of the requests that the stop has waited for
+        frames.send(writer, Kind.METRICS, snapshot.take(gateway.metrics))  # of the requests that the stop waited for
         await writer.drain()
         writer.close()
         await writer.wait_closed()
 
 
-async def _until_closed(reader: asyncio.StreamReader, stop: asyncio.Event) -> None:
-    await frames.receive(reader)
-    stop.set()
+async def _answer_all(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gateway: Gateway, stop: asyncio.Event
+) -> None:
+    """Answer what operators ask, side by side; sets `stop` when the supervisor is gone."""
+    async with asyncio.TaskGroup() as answers:
+        while (message := await frames.receive(reader)) is not None:
+            answers.create_task(_answer(writer, gateway, *json_bytes.loads(message[1])))
+        stop.set()
+
+
+async def _answer(
+    writer: asyncio.StreamWriter, gateway: Gateway, number: int, question: str, arguments: Arguments
+) -> None:
+    try:
+        reply = [number, await answer(gateway, question, arguments), None]
+    except GatewayError as error:
+        reply = [number, None, told(error)]
+    except Exception:
+        log.exception("the question %s failed", question)
+        reply = [number, None, told(GatewayError("The gateway failed; its operator's log has the cause."))]
+    frames.send(writer, Kind.ANSWER, json_bytes.dumps(reply))
 
 
 async def _push(writer: asyncio.StreamWriter, metrics: Metrics) -> None:
     with contextlib.suppress(ConnectionError):
         while True:
-            frames.send(writer, snapshot.take(metrics))
+            frames.send(writer, Kind.METRICS, snapshot.take(metrics))
             await writer.drain()
             await asyncio.sleep(PUSH_S)
 

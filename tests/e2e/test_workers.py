@@ -144,3 +144,18 @@ async def test_a_port_that_is_taken_is_said_at_once(tmp_path: Path) -> None:
         assert child.returncode == 1
         assert f"cannot listen on 127.0.0.1:{up.port}" in err.decode()
         assert "Traceback" not in err.decode()
+
+
+async def test_every_worker_answers_an_operator(tmp_path: Path) -> None:
+    async with ScriptedUpstream() as upstream:
+        folder = written(tmp_path, upstream.base_url)
+        text = (folder / "gateway.yaml").read_text().replace("admin: {port: 0}", "admin: {port: 0, key: an-admin-key}")
+        (folder / "gateway.yaml").write_text(text)
+        async with serving("-c", "gateway.yaml", cwd=folder) as gw, aiohttp.ClientSession() as http:
+            bearer = {"Authorization": "Bearer an-admin-key"}
+            async with http.get(f"{gw.admin_url}/admin/status", headers=bearer) as response:
+                status = await response.json()
+            assert status["workers"] == 2
+            assert {process["pid"] for process in status["processes"]} == workers_of(gw)
+            async with http.get(f"{gw.admin_url}/admin/status") as response:
+                assert response.status == 401

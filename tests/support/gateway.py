@@ -25,6 +25,7 @@ LANES = ("fast", "aiohttp")
 LANE_VARIABLE = "GATEWAY_TEST_LANE"
 
 HELLO = [{"role": "user", "content": "hello"}]
+ADMIN_KEY = "operators-admin-key"
 CHAT = "/v1/chat/completions"
 
 
@@ -70,6 +71,13 @@ class RunningGateway:
     async def metrics(self) -> "Scrape":
         async with self.http.get(self.admin_url + "/metrics") as response:
             return Scrape(await response.text())
+
+    async def admin(self, method: str, path: str, body: Any = None, *, key: str | None = ADMIN_KEY) -> Answer:
+        """One call of the admin API; for configurations whose `server.admin.key` is `ADMIN_KEY`."""
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        url = URL(self.admin_url + path, encoded=True)
+        async with self.http.request(method, url, json=body, headers=headers) as response:
+            return Answer(response.status, CIMultiDict(response.headers), await response.read())
 
     async def metric(self, name: str, **labels: str) -> float:
         """One sample; 0 where it does not exist yet."""

@@ -1,0 +1,83 @@
+"""The admin port: probes and metrics for machines, and under /admin what operators ask and change.
+
+Everything under /admin wants `server.admin.key` as a bearer token; without a configured key it is off.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from pydantic import SecretStr
+
+from gateway import __version__
+from gateway.auth.identify import bearer
+from gateway.errors import AdminKeyInvalid, NotFound
+from gateway.server.crew import CREW, Crew
+from gateway.server.middleware import errors_to_openai
+from gateway.server.probes import healthz, metrics, readyz
+from gateway.server.strict import refuse_ambiguous
+from gateway.wire import json_bytes
+
+_MAX_BODY = 1 << 20
+
+
+def admin_app(crew: Crew, key: SecretStr | None) -> web.Application:
+    """What operators and their machines talk to, the same for one process and for several."""
+    app = web.Application(middlewares=[errors_to_openai, refuse_ambiguous, _guard(key)], client_max_size=_MAX_BODY)
+    app[CREW] = crew
+    app.add_routes(
+        [
+            web.get("/healthz", healthz),
+            web.get("/readyz", readyz),
+            web.get("/metrics", metrics),
+            web.get("/admin/status", status),
+        ]
+    )
+    return app
+
+
+def _guard(key: SecretStr | None) -> Middleware:
+    expected = None if key is None else _digest(key.get_secret_value())
+
+    @web.middleware
+    async def demand_key(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.path.startswith("/admin"):
+            return await handler(request)
+        if expected is None:
+            raise NotFound(
+                "The admin API is off: set server.admin.key (for example ${GATEWAY_ADMIN_KEY}) to turn it on."
+            )
+        secret = bearer(request.headers)
+        if secret is None or not hmac.compare_digest(_digest(secret), expected):
+            raise AdminKeyInvalid
+        return await handler(request)
+
+    return demand_key
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+
+
+def json_response(value: object, *, status: int = 200) -> web.Response:
+    """`value` as JSON that nobody on the way may keep."""
+    headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    return web.Response(status=status, body=json_bytes.dumps(value), headers=headers)
+
+
+def asking(question: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """A handler that shows what every process answers to `question`, one list item each."""
+
+    async def ask(request: web.Request) -> web.Response:
+        return json_response({"processes": await request.app[CREW].ask(question, dict(request.query))})
+
+    return ask
+
+
+async def status(request: web.Request) -> web.Response:
+    """What runs here: version, readiness, and of each process its configuration's hash and uptime."""
+    crew = request.app[CREW]
+    _, readiness = crew.readiness()
+    return json_response({**readiness, "version": __version__, "processes": await crew.ask("status", {})})

@@ -1,0 +1,14 @@
+import click
+import pytest
+
+from gateway.cli.admin import AdminApi
+
+
+def test_a_gateway_that_is_not_there_is_told_with_its_url() -> None:
+    with pytest.raises(click.ClickException, match=r"no gateway answers at http://127\.0\.0\.1:1 "):
+        AdminApi("http://127.0.0.1:1").get("/admin/status")
+
+
+def test_what_is_no_url_is_wrong_usage() -> None:
+    with pytest.raises(click.UsageError, match="expected a URL like http"):
+        AdminApi("file:///etc/passwd").get("/admin/status")
