@@ -28,7 +28,8 @@ are written for the person who made the request: what was wrong, what was expect
     ├── ProcessSilent              one of several processes does not say what an operator asked
     └── StoreUnavailable           Redis away or slow; each capability says whether it fails open
 
-`ConfigError` stands apart: it is raised before there are requests.
+`ConfigError` stands apart: it is raised before there are requests. So do `DatabaseUnavailable` and `DatabaseRefused`:
+no request waits for the database.
 """
 
 from collections.abc import Sequence
@@ -249,3 +250,15 @@ class ConfigError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class DatabaseError(Exception):
+    """The SQL database did not do what it was asked. No message holds a password or a prompt."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """Away, slow, locked or full: worth trying again later."""
+
+
+class DatabaseRefused(DatabaseError):
+    """What was to be written cannot be: trying again does not help."""

@@ -272,6 +272,13 @@ class Config(Section):
     lease_s: float = Field(
         60, ge=1, le=3600, description="what a process that died had reserved comes back after this at the latest"
     )
+    ledger: str = Field(
+        "sqlite:///var/ledger.db",
+        pattern=r"^(none|sqlite:///[^\s?#]+|postgres(ql)?://\S+)$",
+        examples=["none", "sqlite:///var/ledger.db", "postgresql://gateway@db/gateway"],
+        repr=False,  # its URL may hold a password
+        description="one row for every request: none, sqlite:///FILE or postgresql://…",
+    )
     upstreams: dict[Name, Upstream] = Field(
         min_length=1, examples=[{"openai": {"base_url": "https://api.openai.com/v1", "api_key": "${OPENAI_API_KEY}"}}]
     )

@@ -58,6 +58,7 @@ def test_the_wheel_carries_what_the_gateway_reads_and_nothing_else(wheel: Path) 
         "gateway/tokens/ranks/o200k_base.tiktoken.gz",
         "gateway/tokens/ranks/cl100k_base.tiktoken.gz",
         "gateway/routing/default_router.json",
+        "gateway/migrations/versions/v0001_ledger.py",
     } <= set(names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"gateway", "llm_gateway"}
     assert not [name for name in names if name.endswith((".pyc", ".db"))]

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -113,9 +113,14 @@ def _encodings() -> Encodings:
 
 @asynccontextmanager
 async def gateway(config: str | Mapping[str, Any], **env: str) -> AsyncIterator[RunningGateway]:
-    """The gateway with `config` (YAML, or a document) on free ports; `${NAME}` in it comes from `env`."""
+    """The gateway with `config` (YAML, or a document) on free ports; `${NAME}` in it comes from `env`.
+
+    Without a `ledger` of its own it has none: no test writes where it stands.
+    """
     document = config if isinstance(config, str) else json.dumps(config)
     loaded = parse(document, source="test.yaml", env=env, folder=Path())
+    if "ledger" not in loaded.config.model_fields_set:
+        loaded = replace(loaded, config=loaded.config.model_copy(update={"ledger": "none"}))
     has_lane = os.environ.get(LANE_VARIABLE, LANES[0]) == "fast"
     async with running(loaded, encodings=_encodings(), has_lane=has_lane) as serving, aiohttp.ClientSession() as http:
         yield RunningGateway(serving.url, serving.admin_url, http)

@@ -73,7 +73,7 @@ def test_the_keys_are_found() -> None:
 
 def test_production_loads_with_the_variables_it_lists() -> None:
     file = ROOT / "config/production.yaml"
-    env = environment(file.read_text()) | {"REDIS_URL": ""}
+    env = environment(file.read_text()) | {"REDIS_URL": "", "LEDGER_URL": ""}
     loaded = load(file, env)
     assert loaded.warnings == ()
     assert loaded.config.store == "redis://redis:6379/0"

@@ -1,0 +1,102 @@
+"""Every table of the SQL database, for migrations, reports and whoever wants to query it.
+
+Not for serving processes, which write fixed statements (`sql.py` says why). A change here needs a migration beside
+it; a test compares what the migrations make, on SQLite and on Postgres, with what stands here.
+
+Times are integers of milliseconds since 1970, since SQLite has no type for them; money is integer nano-dollars.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, MetaData, Table, Text
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+# ------------------------------------------------------------------ the ledger
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("at_ms", BigInteger, primary_key=True, doc="arrival"),
+    Column("writer", BigInteger, primary_key=True, doc="ledger_writers.id"),
+    Column("seq", BigInteger, primary_key=True, doc="counts what this writer took in"),
+    Column("request_id", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("route", Text),
+    Column("key_name", Text),
+    Column("team", Text),
+    Column("tier", Text),
+    Column("reason", Text, doc="of the decision"),
+    Column("probability", Float, doc="that the expensive tier is needed, where the classifier was asked"),
+    Column("target", Text, doc="upstream/model that answered, now or when the cache entry was made"),
+    Column("compare_with", Text, doc="upstream/model that a saving by tier is measured against"),
+    Column("is_stream", Boolean, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("is_success", Boolean, nullable=False),
+    Column("is_lost", Boolean, nullable=False, doc="a reservation whose process ended; cost is what it was charged"),
+    Column("rejected", Text),
+    Column("error", Text),
+    Column("finish_reason", Text),
+    Column("cache", Text, doc="hit, miss, bypass, coalesced"),
+    Column("cache_detail", Text),
+    Column("cache_key", BigInteger, doc="64 bits of a hash; equal requests of one sharing scope have equal ones"),
+    Column("attempts", Integer, nullable=False),
+    Column("counted_tokens", BigInteger, doc="of the prompt as sent on"),
+    Column("dropped_tokens", BigInteger, nullable=False),
+    Column("trimmed_tokens", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, doc="all of them; the next three are parts of it"),
+    Column("cached_input_tokens", BigInteger),
+    Column("cache_write_tokens", BigInteger),
+    Column("audio_input_tokens", BigInteger),
+    Column("output_tokens", BigInteger, doc="all of them; the next two are parts of it"),
+    Column("reasoning_tokens", BigInteger),
+    Column("audio_output_tokens", BigInteger),
+    Column("service_tier", Text, doc="flex, priority, …, where the upstream named one"),
+    Column("is_estimated", Boolean, nullable=False, doc="tokens are our count, not the upstream's report"),
+    Column("cost_nanousd", BigInteger, doc="null where nothing was spent or no price is known"),
+    Column("cost_source", Text, doc="reported, computed, estimated"),
+    Column("price_unknown", Boolean, nullable=False),
+    Column("saved_cache_nanousd", BigInteger, nullable=False),
+    Column("saved_coalesced_nanousd", BigInteger, nullable=False),
+    Column("saved_tier_nanousd", BigInteger, nullable=False),
+    Column("saved_trim_nanousd", BigInteger, nullable=False),
+    Column("duration_us", BigInteger, nullable=False),
+    Column("upstream_us", BigInteger, nullable=False),
+    Column("first_byte_us", BigInteger),
+    postgresql_partition_by="RANGE (at_ms)",
+    sqlite_with_rowid=False,  # stored in the order of time, without an index beside it
+)
+
+ledger_attempts = Table(
+    "ledger_attempts",
+    metadata,
+    Column("at_ms", BigInteger, primary_key=True, doc="of the request, like writer and seq"),
+    Column("writer", BigInteger, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("number", Integer, primary_key=True, doc="from 1"),
+    Column("target", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("duration_us", BigInteger, nullable=False),
+    postgresql_partition_by="RANGE (at_ms)",
+    sqlite_with_rowid=False,
+)
+
+ledger_writers = Table(
+    "ledger_writers",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False, doc="when it last wrote; what it served later may be missing"),
+    Column("closed_ms", BigInteger, doc="null while it runs, and for ever where it was killed"),
+    Column("taken", BigInteger, nullable=False, doc="requests it was told of"),
+    Column("dropped", BigInteger, nullable=False, doc="of these, not written: its queue was full"),
+)
