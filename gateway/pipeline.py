@@ -18,6 +18,7 @@ from gateway.accounting.book import book
 from gateway.accounting.cost import cost_nanousd
 from gateway.accounting.prices import PriceTable
 from gateway.admission.admit import HIT, Admission, CheapWanted, Demand
+from gateway.admission.keeper import Grant
 from gateway.auth.identify import Identifier
 from gateway.cache.directives import parse_directives
 from gateway.cache.entry import Entry
@@ -39,6 +40,7 @@ from gateway.tokens.prompt import count_alike
 from gateway.tokens.watch import WasteWatch
 from gateway.upstream.call import Answer, EventStream, Outgoing, Upstreams
 from gateway.upstream.collect import Collector, read_answer
+from gateway.upstream.metered import MeteredCollector
 from gateway.upstream.relay import relay
 from gateway.values import Decision, Request, Target, Transcript, Usage
 from gateway.wire import headers as wire_headers
@@ -163,7 +165,7 @@ class Pipeline:
                 await self._replay(turn, request, found)
                 return
             try:
-                await self._forward(turn, request, decision, found)
+                await self._forward(turn, request, decision, found, grant)
                 self.waste.offer(record, request)
             finally:  # also when the client left: what was used is in the record by then
                 if record.usage is not None:
@@ -225,7 +227,7 @@ class Pipeline:
 
     # ------------------------------------------------------------------ upstream
 
-    async def _forward(self, turn: Turn, request: Request, decision: Decision, slot: Slot | None) -> None:
+    async def _forward(self, turn: Turn, request: Request, decision: Decision, slot: Slot | None, grant: Grant) -> None:
         record = turn.record
         is_own = record.caller is not None and record.caller.has_own_credentials
         outgoing = Outgoing(
@@ -245,7 +247,7 @@ class Pipeline:
             record.upstream_s = self.clock.monotonic() - began
         record.target = answer.target
         if isinstance(answer, EventStream):
-            await self._relay(turn, request, answer, slot)
+            await self._relay(turn, request, answer, slot, await self._collector(turn, request, answer, grant))
         else:
             await self._pass_on(turn, request, answer, slot)
 
@@ -265,11 +267,37 @@ class Pipeline:
         await self._answer(turn, answer.status, headers, answer.body)
         record.is_success = is_complete
 
-    async def _relay(self, turn: Turn, request: Request, stream: EventStream, slot: Slot | None) -> None:
+    async def _collector(self, turn: Turn, request: Request, stream: EventStream, grant: Grant) -> Collector:
+        """What looks at `stream` as it goes by; where a budget or a rate counts its tokens, no more than were reserved
+        go by."""
+        config = self.upstreams.clients[stream.target.upstream].config
+        hide_usage = config.stream_usage and not request.wants_usage
+        if grant.completion_tokens is None:
+            return Collector(turn.endpoint, hide_usage=hide_usage)
+        prompt = _prompt_tokens(turn.record)
+        collector = MeteredCollector(
+            turn.endpoint,
+            hide_usage=hide_usage,
+            cap=_stream_cap(turn.record, grant.completion_tokens),
+            count=await self.counter.meter(stream.target.model),
+            ending=lambda events, tokens: turn.endpoint.cut_short(
+                events, choices=request.choices, usage=Usage(prompt, tokens), tells_usage=request.wants_usage
+            ),
+        )
+        rates = self.prices.rates(stream.target)
+
+        def look() -> tuple[int, int]:
+            usage = Usage(prompt, collector.tokens())
+            return usage.input + usage.output, 0 if rates is None else cost_nanousd(usage, rates)
+
+        grant.follow(look)
+        return collector
+
+    async def _relay(
+        self, turn: Turn, request: Request, stream: EventStream, slot: Slot | None, collector: Collector
+    ) -> None:
         """Relay a stream as it comes, and account for it when it is over, however it ends."""
         record, client = turn.record, turn.client
-        config = self.upstreams.clients[stream.target.upstream].config
-        collector = Collector(turn.endpoint, hide_usage=config.stream_usage and not request.wants_usage)
         is_over = False
         try:
             headers = [
@@ -281,8 +309,9 @@ class Pipeline:
             is_over = True
         finally:
             stream.close()
-            transcript = collector.finish(want_body=is_over and slot is not None)
+            transcript = collector.finish(want_body=is_over and slot is not None and not collector.is_cut)
             await self._charge(record, request, transcript)
+        record.is_cut = collector.is_cut
         if error is None and not transcript.is_complete:
             error = UpstreamCut("The model API ended its stream before the answer was complete.")
         if error is None:
@@ -367,6 +396,13 @@ async def _break_off(turn: Turn, error: GatewayError) -> None:
 
 def _cache_status(record: Record, *, is_stored: bool) -> Pairs:
     return forward_headers(record.cache, record.cache_detail, is_stored=is_stored)
+
+
+def _stream_cap(record: Record, completion_tokens: int) -> int:
+    """The most tokens of a stream. Where our count of another vendor's model is a guess, a quarter more than were
+    reserved: what its upstream counts as within the limit must not be cut."""
+    is_guess = record.estimate is None or record.estimate.kind == "bound"
+    return completion_tokens + (completion_tokens // 4 if is_guess else 0)
 
 
 def _prompt_tokens(record: Record) -> int:

@@ -59,6 +59,8 @@ class Record:
     """Class name of the error that ended it, for the log."""
     rejected: str | None = None
     """Why the gateway itself refused; a metric label."""
+    is_cut: bool = False
+    """Its stream was ended at what had been reserved for it: the upstream went past the completion limit."""
     is_success: bool = False
     """A complete answer reached the client."""
     usage: Usage | None = None

@@ -146,7 +146,7 @@ class Admission:
             raise
         self._note(plan, answer, standing)
         if answer.verdict is Verdict.ADMITTED:
-            return self._open(Grant(ask.id, self._settle)) if ask.id else Grant("")
+            return self._open(Grant(ask.id, self._settle, completion_tokens=_reserved(ask))) if ask.id else Grant("")
         if answer.verdict is Verdict.CHEAP:
             raise CheapWanted
         raise refusal(ask, answer)
@@ -189,7 +189,7 @@ class Admission:
         def settle(grant: Grant) -> None:
             self._keeper.settle(Closing(ask.id, *_sane(grant), unsure=ask.plan))
 
-        return Grant(ask.id, settle)
+        return Grant(ask.id, settle, completion_tokens=_reserved(ask))
 
     def _open(self, grant: Grant) -> Grant:
         self._keeper.open[grant.id] = grant
@@ -249,6 +249,11 @@ def _demand_bounds(plan: Plan, demand: Demand) -> None:
         raise PriceUnknown(demand.unpriced)
     if demand.tokens is None:
         raise CompletionUnbounded
+
+
+def _reserved(ask: Ask) -> int | None:
+    """Of the completion."""
+    return ask.tokens - ask.prompt_tokens if ask.plan.counts_tokens else None
 
 
 def _sane(grant: Grant) -> tuple[int, int]:

@@ -34,13 +34,33 @@ _LAST_WORDS_S = 2.0
 class Grant:
     """What a request holds until it is settled. Made by `Admission.admit`; `id` is empty where nothing is held."""
 
-    __slots__ = ("_end", "id", "nanousd", "tokens")
+    __slots__ = ("_end", "_look", "completion_tokens", "id", "nanousd", "tokens")
 
-    def __init__(self, name: str, end: "Callable[[Grant], None] | None" = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        end: "Callable[[Grant], None] | None" = None,
+        *,
+        completion_tokens: int | None = None,
+    ) -> None:
         self.id = name
+        self.completion_tokens = completion_tokens
+        """Reserved beside the prompt, over all choices; None where no budget or rate counts tokens."""
         self.tokens = 0
         self.nanousd = 0
         self._end = end
+        self._look: Callable[[], tuple[int, int]] | None = None
+
+    def follow(self, look: Callable[[], tuple[int, int]]) -> None:
+        """Have `look` say what was used so far, tokens and nano-dollars with the prompt's, whenever the lease is
+        renewed."""
+        self._look = look
+
+    def look(self) -> tuple[int, int]:
+        """What was used so far, as far as it is known."""
+        if self._look is not None:
+            self.report(*self._look())
+        return self.tokens, self.nanousd
 
     def report(self, tokens: int, nanousd: int) -> None:
         """What was used so far, the prompt included: charged if the request ends without `settle`."""
@@ -169,7 +189,10 @@ class Keeper:
 
     async def beat(self) -> None:
         """Renew what is open here, end what nobody renews, look where the budgets stand. Raises StoreUnavailable."""
-        uses = [(grant.id, grant.tokens, grant.nanousd) for grant in self.open.values()]
+        uses = []
+        for grant in [*self.open.values()]:
+            uses.append((grant.id, *grant.look()))
+            await asyncio.sleep(0)  # a stream may have much to count
         for at in range(0, len(uses), _AT_ONCE):
             gone = await self._store.renew(uses[at : at + _AT_ONCE], self.lease_ms)
             if still_open := [name for name in gone if self.open.pop(name, None)]:

@@ -109,11 +109,16 @@ class Plan:
     @cached_property
     def holds(self) -> bool:
         """Whether a request that costs something has anything to give back or settle."""
-        return bool(self.slots or self.ceilings) or any(rate.kind == "tokens" for rate in self.rates)
+        return bool(self.slots) or self.counts_tokens
 
     @cached_property
     def counts_requests(self) -> bool:
         return any(rate.kind == "requests" for rate in self.rates)
+
+    @cached_property
+    def counts_tokens(self) -> bool:
+        """Whether it matters how much is generated."""
+        return bool(self.ceilings) or any(rate.kind == "tokens" for rate in self.rates)
 
     @cached_property
     def counts_dollars(self) -> bool:

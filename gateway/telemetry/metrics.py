@@ -135,6 +135,12 @@ class Metrics:
             ("model",),
             bounds=RATIOS,
         )
+        self.cut_streams = Counter(
+            "gateway_cut_streams_total",
+            "Streams that were ended at the tokens reserved for them, since their upstream went past the limit it was"
+            " sent.",
+            ("route",),
+        )
         # ---------------------------------------------------------- decisions
         self.cache = Counter(
             "gateway_cache_requests_total",
@@ -265,6 +271,8 @@ class Metrics:
         """What came back from the upstream; a cache hit has nothing of it."""
         if record.is_stream and record.first_byte_s is not None and (record.status < 400 or record.status == 499):
             self.time_to_first_token.observe((route, model), record.first_byte_s)
+        if record.is_cut:
+            self.cut_streams.inc((route,))
         usage, estimate = record.usage, record.estimate
         if usage is None:
             return

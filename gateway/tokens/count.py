@@ -89,6 +89,11 @@ class TokenCounter:
         encoder = self._encodings.load_here(encoding_name(model))
         return lambda text: sum([encoder.count(piece) for piece in pieces(text)[0]])
 
+    async def meter(self, model: str) -> Callable[[str], int]:
+        """What counts texts for `model` here and now, such as a stream's while it passes."""
+        encoder = await self._encoder(model)
+        return lambda text: self._count_text(encoder, text)[0]
+
     async def _encoder(self, model: str) -> Encoder:
         name = encoding_name(model)
         encoder = self._encodings.get(name)

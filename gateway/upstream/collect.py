@@ -35,6 +35,9 @@ def read_answer(endpoint: Endpoint, body: bytes) -> Transcript:
 class Collector:
     """Sees every block of one stream on its way to the client."""
 
+    is_cut = False
+    """The stream was ended here, before its upstream did."""
+
     def __init__(self, endpoint: Endpoint, *, hide_usage: bool) -> None:
         self._endpoint = endpoint
         self._tells = endpoint.telling.search

@@ -1,5 +1,6 @@
 """`POST /v1/chat/completions`: its request, its answer and its stream."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from gateway.wire.body import (
     required_text,
     wrong_type,
 )
-from gateway.wire.choices import all_finished, choices_of, is_usage_chunk
+from gateway.wire.choices import all_finished, choices_of, cut_choices, is_usage_chunk
 from gateway.wire.content import check_content, strings, text_of
 from gateway.wire.endpoint import Endpoint, Json, missing_cap, wish_for_usage
 from gateway.wire.usage import chat_usage
@@ -46,6 +47,8 @@ class Chat(Endpoint):
         "n",
         *completion_fields,
     )
+
+    plain: ClassVar[re.Pattern[bytes]] = re.compile(rb'"delta":\s*\{\s*(?:"content":\s*"((?:[^"\\]|\\.)*)"\s*)?\}')
 
     def _parse(self, body: bytes, fields: Mapping[str, Any]) -> Request:
         model = required_text(fields, "model")
@@ -95,6 +98,11 @@ class Chat(Endpoint):
 
     def to_stream(self, answer: Mapping[str, Any], *, include_usage: bool) -> list[bytes]:
         return chat_stream.encode_stream(answer, include_usage=include_usage)
+
+    def cut_short(self, events: Sequence[Json], *, choices: int, usage: Usage, tells_usage: bool) -> bytes:
+        return cut_choices(
+            events, {"delta": {}, "logprobs": None}, choices=choices, usage=usage if tells_usage else None
+        )
 
 
 def _check_message(index: int, message: object) -> None:

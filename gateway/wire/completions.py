@@ -1,5 +1,6 @@
 """`POST /v1/completions`, the legacy endpoint: its request, its answer and its stream."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -7,7 +8,7 @@ from gateway.errors import BadRequest
 from gateway.values import EndpointName, Request, Usage
 from gateway.wire import completions_stream
 from gateway.wire.body import optional_bool, optional_int, optional_object, required_text
-from gateway.wire.choices import all_finished, choices_of, is_usage_chunk
+from gateway.wire.choices import all_finished, choices_of, cut_choices, is_usage_chunk
 from gateway.wire.endpoint import Endpoint, Json, missing_cap, wish_for_usage
 from gateway.wire.prompts import check_prompt, how_many, last_text
 from gateway.wire.usage import chat_usage
@@ -31,6 +32,8 @@ class Completions(Endpoint):
         "best_of",
         *completion_fields,
     )
+
+    plain: ClassVar[re.Pattern[bytes]] = re.compile(rb'"text":\s*"((?:[^"\\]|\\.)*)"')
 
     def _parse(self, body: bytes, fields: Mapping[str, Any]) -> Request:
         model = required_text(fields, "model")
@@ -77,6 +80,11 @@ class Completions(Endpoint):
 
     def to_stream(self, answer: Mapping[str, Any], *, include_usage: bool) -> list[bytes]:
         return completions_stream.encode_stream(answer, include_usage=include_usage)
+
+    def cut_short(self, events: Sequence[Json], *, choices: int, usage: Usage, tells_usage: bool) -> bytes:
+        return cut_choices(
+            events, {"text": "", "logprobs": None}, choices=choices, usage=usage if tells_usage else None
+        )
 
 
 def _choices(fields: Mapping[str, Any]) -> int:

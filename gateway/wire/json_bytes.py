@@ -39,3 +39,12 @@ def object_in(data: bytes) -> dict[str, Any] | None:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON value")
+
+
+def text_in(written: bytes) -> str:
+    """The string that JSON writes as `written`, between the quotes; as it stands where that is none."""
+    try:
+        text = loads(b'"%s"' % written)
+    except ValueError:
+        return written.decode("utf-8", "replace")
+    return str(text)

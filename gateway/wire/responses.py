@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from gateway.errors import GatewayError
 from gateway.values import EndpointName, Request, Usage
-from gateway.wire import responses_stream
+from gateway.wire import responses_cut, responses_stream
 from gateway.wire.body import optional_bool, optional_int, required_text, wrong_type
 from gateway.wire.content import check_content, strings, text_of
 from gateway.wire.endpoint import Endpoint, Json, missing_cap
@@ -47,6 +47,10 @@ class Responses(Endpoint):
     )
     telling: ClassVar[re.Pattern[bytes]] = re.compile(
         rb'"(?:type"\s*:\s*"(?:error|response\.(?:completed|incomplete|failed))"|error"\s*:\s*[{"])'
+    )
+    plain: ClassVar[re.Pattern[bytes]] = re.compile(
+        rb'"response\.(?:output_text|function_call_arguments|reasoning_summary_text)\.delta"[^\n]*?'
+        rb'"delta":\s*"((?:[^"\\]|\\.)*)"'
     )
     ends_with_done: ClassVar[bool] = False
 
@@ -98,6 +102,9 @@ class Responses(Endpoint):
 
     def to_stream(self, answer: Mapping[str, Any], *, include_usage: bool) -> list[bytes]:
         return responses_stream.encode_stream(answer)
+
+    def cut_short(self, events: Sequence[Json], *, choices: int, usage: Usage, tells_usage: bool) -> bytes:
+        return responses_cut.cut_short(events, usage)
 
     def error_event(self, error: GatewayError, *, after: bytes) -> bytes:
         return responses_stream.error_event(error, after)

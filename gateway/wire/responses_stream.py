@@ -33,12 +33,12 @@ LAST = ("response.completed", "response.incomplete")
 
 _SEQUENCE_NUMBER = re.compile(rb'"sequence_number"\s*:\s*([0-9]{1,15})')
 _UNBEGUN: dict[str, Any] = {"status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
-_GROWING = {
+GROWING = {
     "function_call": ("arguments", "response.function_call_arguments"),
     "custom_tool_call": ("input", "response.custom_tool_call_input"),
 }
 """Type of an item → the key of its text that grows, and the name of its events."""
-_TEXTS = {
+TEXTS = {
     "output_text": ("text", "response.output_text"),
     "refusal": ("refusal", "response.refusal"),
     "reasoning_text": ("text", "response.reasoning_text"),
@@ -68,14 +68,14 @@ def assemble(events: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 def _done_items(events: Iterable[Mapping[str, Any]]) -> list[Any]:
-    done = {str(event.get("output_index")): event.get("item") for event in events if event.get("type") == _ITEM_DONE}
+    done = {str(event.get("output_index")): event.get("item") for event in events if event.get("type") == ITEM_DONE}
     return list(done.values())
 
 
-_ITEM_ADDED = "response.output_item.added"
-_ITEM_DONE = "response.output_item.done"
-_PART_ADDED = "response.content_part.added"
-_PART_DONE = "response.content_part.done"
+ITEM_ADDED = "response.output_item.added"
+ITEM_DONE = "response.output_item.done"
+PART_ADDED = "response.content_part.added"
+PART_DONE = "response.content_part.done"
 
 
 # ------------------------------------------------------------------ object → events
@@ -83,7 +83,7 @@ _PART_DONE = "response.content_part.done"
 
 def encode_stream(answer: Mapping[str, Any]) -> list[bytes]:
     """`answer` as the server-sent events of a stream, one an item."""
-    return [_encode(kind, number, body) for number, (kind, body) in enumerate(disassemble(answer))]
+    return [encode(kind, number, body) for number, (kind, body) in enumerate(disassemble(answer))]
 
 
 def error_event(error: GatewayError, after: bytes) -> bytes:
@@ -95,10 +95,11 @@ def error_event(error: GatewayError, after: bytes) -> bytes:
     (nested,) = error_object(error).values()
     flat = {key: nested[key] for key in ("code", "message", "param")}
     numbers = _SEQUENCE_NUMBER.findall(after)
-    return _encode("error", int(numbers[-1]) + 1 if numbers else 0, {**flat, "error": nested})
+    return encode("error", int(numbers[-1]) + 1 if numbers else 0, {**flat, "error": nested})
 
 
-def _encode(kind: str, number: int, body: Mapping[str, Any]) -> bytes:
+def encode(kind: str, number: int, body: Mapping[str, Any]) -> bytes:
+    """One event of a stream, the `number`th."""
     return b"event: %s\ndata: %s\n\n" % (
         kind.encode(),
         json_bytes.dumps({"type": kind, "sequence_number": number, **body}),
@@ -123,16 +124,16 @@ def _item(index: int, item: Mapping[str, Any]) -> Iterator[_Event]:
     status = {"status": "in_progress"} if "status" in item else {}
     match item.get("type"):
         case "message" | "reasoning":
-            yield _ITEM_ADDED, {**place, "item": {**item, **status, **_emptied(item, "summary", "content")}}
+            yield ITEM_ADDED, {**place, "item": {**item, **status, **_emptied(item, "summary", "content")}}
             yield from _summary(within, item.get("summary"))
             yield from _content(within, item.get("content"))
-        case kind if isinstance(kind, str) and kind in _GROWING:
-            key, name = _GROWING[kind]
-            yield _ITEM_ADDED, {**place, "item": {**item, **status, key: ""}}
+        case kind if isinstance(kind, str) and kind in GROWING:
+            key, name = GROWING[kind]
+            yield ITEM_ADDED, {**place, "item": {**item, **status, key: ""}}
             yield from _text(within, name, key, item.get(key))
         case _:
-            yield _ITEM_ADDED, {**place, "item": item}
-    yield _ITEM_DONE, {**place, "item": item}
+            yield ITEM_ADDED, {**place, "item": item}
+    yield ITEM_DONE, {**place, "item": item}
 
 
 def _summary(within: Mapping[str, Any], summary: object) -> Iterator[_Event]:
@@ -147,21 +148,21 @@ def _summary(within: Mapping[str, Any], summary: object) -> Iterator[_Event]:
 def _content(within: Mapping[str, Any], content: object) -> Iterator[_Event]:
     for number, part in enumerate(_dicts(content)):
         place = {**within, "content_index": number}
-        key, name = _TEXTS.get(str(part.get("type")), ("", ""))
+        key, name = TEXTS.get(str(part.get("type")), ("", ""))
         if not key:
-            yield _PART_ADDED, {**place, "part": part}
+            yield PART_ADDED, {**place, "part": part}
         elif name == "response.output_text":
             yield from _output_text(place, part)
         else:
-            yield _PART_ADDED, {**place, "part": {**part, key: ""}}
+            yield PART_ADDED, {**place, "part": {**part, key: ""}}
             yield from _text(place, name, key, part.get(key))
-        yield _PART_DONE, {**place, "part": part}
+        yield PART_DONE, {**place, "part": part}
 
 
 def _output_text(place: Mapping[str, Any], part: Mapping[str, Any]) -> Iterator[_Event]:
     """The text of an answer: alone in having log probabilities and annotations."""
     text, logprobs, annotations = str(part.get("text") or ""), _dicts(part.get("logprobs")), part.get("annotations")
-    yield _PART_ADDED, {**place, "part": {**part, "text": "", **_emptied(part, "annotations", "logprobs")}}
+    yield PART_ADDED, {**place, "part": {**part, "text": "", **_emptied(part, "annotations", "logprobs")}}
     for piece, logs in with_logs(text, logprobs):
         yield "response.output_text.delta", {**place, "delta": piece, "logprobs": logs}
     for number, annotation in enumerate(_dicts(annotations)):

@@ -137,3 +137,20 @@ async def test_without_redis_limits_let_pass_and_budgets_hold(redis_server: Redi
             assert held.headers["Retry-After"] == "1"
             assert [(await gw.chat(model="large", max_tokens=5)).status for _ in range(3)] == [200] * 3
             assert await gw.metric("gateway_unchecked_requests_total", what="limits") == 3
+
+
+@pytest.mark.parametrize("limit", [{"budgets": [{"tokens": 100_000, "per": "day"}]}, {"limits": {"concurrent": 5}}])
+async def test_a_stream_that_passes_its_limit_is_cut_where_tokens_are_counted(
+    limit: dict[str, Any], store: str
+) -> None:
+    endless = Stream.of(*chat_chunks(*[" word"] * 400, usage=usage(8, 400)))
+    async with ScriptedUpstream(then=endless) as up, gateway(limited(up.base_url, store, **limit)) as gw:
+        answer = await gw.chat(model="gpt-4o", stream=True, max_tokens=10, stream_options={"include_usage": True})
+        is_counted = "budgets" in limit
+        assert answer.body.count(b'" word"') == (10 if is_counted else 400)
+        assert answer.body.endswith(b"data: [DONE]\n\n")
+        if is_counted:
+            assert b'"finish_reason":"length"' in answer.body
+            assert b'"completion_tokens":10' in answer.body
+            await up.requests[0].gone.wait()
+        await gw.until(lambda scrape: scrape("gateway_cut_streams_total", route="default") == int(is_counted))
