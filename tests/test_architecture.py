@@ -13,6 +13,7 @@ FLOORS = (  # a room may import itself and what lies on a floor below; rooms of 
     {"values"},
     {"record", "exchange"},
     {"config"},
+    {"resp"},
     {"wire", "kv", "sql", "tables"},
     {"migrations"},
     {"auth", "prompts", "tokens", "routing", "cache", "admission", "upstream", "accounting", "telemetry"},

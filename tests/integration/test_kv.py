@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import random
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import redis
@@ -14,8 +16,10 @@ from gateway import kv as module
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError, StoreUnavailable
 from gateway.kv import Kv, Script
+from tests.support.proxy import copy
 from tests.support.redis_server import RedisServer
 
+TLS = Path(__file__).parent.parent / "support" / "tls"
 PATIENCE_S = 10.0
 """For a server that is there to be found up, on a machine that is busy with other things."""
 
@@ -240,15 +244,41 @@ async def test_a_late_answer_reaches_nobody(hasty: Kv, redis_server: RedisServer
     assert answers == [b"for the second"] * 20
 
 
-async def test_a_server_that_dies_while_nobody_asks_is_noticed(
+async def test_a_server_that_dies_while_nobody_asks_is_noticed_at_once(kv: Kv, redis_server: RedisServer) -> None:
+    redis_server.kill()
+    await until(lambda: not kv.is_up)
+    assert kv.errors == {}
+
+
+async def test_a_server_that_freezes_while_nobody_asks_is_noticed(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_HEARTBEAT_S", 0.02)
-    async with client_of(redis_server.url) as kv:
+    async with client_of(redis_server.url, timeout_s=0.1) as kv:
         assert await kv.wait_until_up(PATIENCE_S)
-        redis_server.kill()
+        redis_server.freeze()
         await until(lambda: not kv.is_up)
     assert kv.errors == {"ping": 1}
+
+
+async def test_many_commands_in_one_turn_are_answered_each_with_its_own(kv: Kv) -> None:
+    """Answers come in pieces that end anywhere."""
+    values = [b"%d" % n * (n % 700) for n in range(3000)]
+    await asyncio.gather(*(kv.set(str(n), value, 60) for n, value in enumerate(values)))
+    assert await asyncio.gather(*(kv.get(str(n)) for n in range(len(values)))) == values
+
+
+async def test_a_password_a_user_and_a_database_of_the_url_are_used(
+    redis_server: RedisServer, admin: "redis.Redis"
+) -> None:
+    admin.acl_setuser("ann", enabled=True, passwords="+a/b", keys="*", categories=["+@all"])
+    try:
+        async with client_of(f"redis://ann:a%2Fb@127.0.0.1:{redis_server.port}/3") as kv:
+            assert await kv.wait_until_up(PATIENCE_S)
+            await kv.set("a", b"1", 60)
+        assert redis.Redis(port=redis_server.port, db=3).get("a") == b"1"
+    finally:
+        admin.acl_deluser("ann")
 
 
 async def test_a_loop_that_was_busy_past_the_deadline_still_takes_the_answer(
@@ -273,6 +303,40 @@ async def test_leaving_waits_for_commands_under_way(redis_server: RedisServer, a
     assert admin.dbsize() == 10
 
 
+# ------------------------------------------------------------------ TLS
+
+
+@pytest.fixture
+async def tls_port(redis_server: RedisServer) -> AsyncIterator[int]:
+    """The same server behind TLS, as localhost."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(TLS / "localhost.pem")
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inside, outside = await asyncio.open_connection("127.0.0.1", redis_server.port)
+        with suppress(ConnectionError):
+            await asyncio.gather(copy(reader, outside), copy(inside, writer))
+        outside.close()
+        writer.close()
+
+    async with await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def test_over_tls_the_server_proves_who_it_is(tls_port: int) -> None:
+    async with client_of(f"rediss://127.0.0.1:{tls_port}?ssl_ca_certs={TLS / 'authority.pem'}") as kv:
+        assert await kv.wait_until_up(PATIENCE_S)
+        await kv.set("a", b"1", 60)
+        assert await kv.get("a") == b"1"
+
+
+async def test_a_server_that_cannot_prove_it_is_no_store(tls_port: int, caplog: pytest.LogCaptureFixture) -> None:
+    async with client_of(f"rediss://127.0.0.1:{tls_port}") as kv:
+        await until(lambda: "cannot be reached" in caplog.text)
+        assert not kv.is_up
+    assert "CERTIFICATE_VERIFY_FAILED" in caplog.text
+
+
 # ------------------------------------------------------------------ secrets
 
 
@@ -291,7 +355,18 @@ async def test_a_wrong_password_is_logged_without_the_password(
     assert "secret" not in caplog.text
 
 
-@pytest.mark.parametrize("url", ["redis://user:se/cret@host:6379", "http://:secret@host", "secret"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("redis://user:se/cret@host:6379", "http://:secret@host", "secret", "redis://:secret@", "redis://h:secret"),
+        *(
+            "redis://h/secret",
+            "redis://h?secret=1",
+            "rediss://h?ssl_cert_reqs=secret",
+            "rediss://h?ssl_ca_certs=secret",
+        ),
+    ],
+)
 def test_a_url_that_cannot_be_read_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(ConfigError, match="store: expected redis://") as refused:
         client_of(url)

@@ -55,12 +55,12 @@ class ForwardProxy:
                 writer.write(b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n")
             else:
                 up_writer.write(head)
-            await asyncio.gather(_copy(reader, up_writer), _copy(up_reader, writer))
+            await asyncio.gather(copy(reader, up_writer), copy(up_reader, writer))
         finally:
             up_writer.close()
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(1 << 16):
         writer.write(data)
         await writer.drain()
