@@ -36,6 +36,7 @@ from gateway.tokens.lengths import Lengths
 from gateway.tokens.watch import Wasted, WasteWatch
 from gateway.upstream.call import Upstreams
 from gateway.upstream.client import UpstreamClient
+from gateway.upstream.standing import breakers_open, upstreams_standing
 from gateway.values import NANO
 
 if TYPE_CHECKING:
@@ -96,7 +97,6 @@ async def running_gateway(
             metrics.observe_waste(wasted.route, wasted.tokens, nanousd)
 
         waste = await stack.enter_async_context(WasteWatch(counter, report))
-        _read_at_scrape(metrics, loaded, clients, kv, access_log, admission)
 
         def observe(record: Record) -> None:
             metrics.observe(record)
@@ -105,6 +105,7 @@ async def running_gateway(
         identifier = Identifier(config)
         routes = RouteTable(config.routes)
         upstreams = Upstreams(clients)
+        _read_at_scrape(metrics, loaded, upstreams, clock, kv, access_log, admission)
         pipeline = Pipeline(
             identifier=identifier,
             routes=routes,
@@ -129,13 +130,21 @@ async def running_gateway(
             catalog=Catalog(identifier, routes, upstreams),
             metrics=metrics,
             clock=clock,
-            answers={"status": partial(_status, loaded.hash, clock, clock.wall())},
+            answers={
+                "status": partial(_status, loaded.hash, clock, clock.wall()),
+                "upstreams": partial(_upstreams, upstreams, clock),
+            },
         )
 
 
 async def _status(config_hash: str, clock: Clock, started_at: float, _: Mapping[str, Any]) -> dict[str, Any]:
     """Of this process: the hash of its configuration, and seconds since it started."""
     return {"pid": os.getpid(), "config": config_hash, "uptime_s": round(clock.wall() - started_at, 1)}
+
+
+async def _upstreams(upstreams: Upstreams, clock: Clock, _: Mapping[str, Any]) -> dict[str, Any]:
+    standing = upstreams_standing(upstreams.clients, upstreams.health, clock.monotonic())
+    return {"pid": os.getpid(), "upstreams": standing}
 
 
 def _encodings(server: Server) -> Encodings:
@@ -160,12 +169,15 @@ async def _stores(
 def _read_at_scrape(
     metrics: Metrics,
     loaded: Loaded,
-    clients: dict[str, UpstreamClient],
+    upstreams: Upstreams,
+    clock: Clock,
     kv: "Kv | None",
     access_log: AccessLog,
     admission: Admission,
 ) -> None:
     """What is a state and no event is read when Prometheus asks."""
+    clients = upstreams.clients
+    metrics.gauge("gateway_breaker_open", lambda: breakers_open(clients, upstreams.health, clock.monotonic()))
     metrics.gauge("gateway_config_info", lambda: {(loaded.hash,): 1})
     metrics.gauge("gateway_upstream_in_flight", lambda: {(name,): client.in_flight for name, client in clients.items()})
     metrics.gauge("gateway_store_up", lambda: {(): 1 if kv is None or kv.is_up else 0})

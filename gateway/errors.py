@@ -22,7 +22,9 @@ are written for the person who made the request: what was wrong, what was expect
     ├── BudgetUnavailable          a budget cannot be checked, since the store is away
     ├── Overloaded                 too much in flight in this process
     ├── UpstreamError
-    │   ├── UpstreamUnavailable    could not be reached, or answered with nothing usable
+    │   ├── UpstreamUnavailable    could not be reached, or gave no answer
+    │   │   ├── UpstreamBusy       as many calls wait for a connection to it as may
+    │   │   └── UpstreamInvalid    answered with nothing usable
     │   ├── UpstreamTimeout
     │   └── UpstreamCut            an answer that broke off after it had begun
     ├── ProcessSilent              one of several processes does not say what an operator asked
@@ -213,7 +215,17 @@ class UpstreamError(GatewayError):
 
 
 class UpstreamUnavailable(UpstreamError):
-    """It could not be reached, or broke off before anything had been relayed."""
+    """It could not be reached, or closed the connection without an answer."""
+
+
+class UpstreamBusy(UpstreamUnavailable):
+    """As many calls wait for a connection to it as may: a limit of ours, and no word about the upstream."""
+
+    retry_after_s = 1.0
+
+
+class UpstreamInvalid(UpstreamUnavailable):
+    """It answered, but with what is no proper HTTP, is too large, or is an error that calls itself a success."""
 
 
 class UpstreamTimeout(UpstreamError):
@@ -225,7 +237,7 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamCut(UpstreamError):
-    """A stream broke off, stalled or reported an error after it had begun."""
+    """An answer broke off, or a stream reported an error, after it had begun."""
 
 
 class ProcessSilent(GatewayError):

@@ -318,6 +318,7 @@ class Pipeline:
             await self._publish(record, slot, transcript)
         else:
             record.status, record.error = shape_of(error).status, type(error).__name__
+            self.upstreams.broke_off(record.attempts[-1], error)
             if not collector.has_error:  # else the upstream's own error event has told the client
                 await client.write(turn.endpoint.error_event(error, after=collector.last))
         await client.end()

@@ -13,7 +13,8 @@ from gateway.values import CacheOutcome, Caller, Cost, Decision, Estimate, Stand
 class Attempt:
     """One try at one target.
 
-    `outcome` is a metric label: `ok`, `status_4xx`, `status_5xx`, `connect`, `timeout`, `cut`, `cancelled`.
+    `outcome` is a metric label: `ok`, `status_4xx`, `status_5xx`, `connect`, `busy`, `invalid`, `timeout`, `cut`,
+    `cancelled`.
     """
 
     target: Target

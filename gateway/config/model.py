@@ -84,6 +84,25 @@ class Server(Section):
 # ------------------------------------------------------------------ upstreams and prices
 
 
+class RetryPolicy(Section):
+    """What is done about a call that fails before anything has reached the client."""
+
+    attempts: int = Field(
+        2, ge=1, le=10, description="tries of a request in all, fallbacks included; 1: none but the first"
+    )
+    backoff_s: Seconds = Field(0.2, description="before the same upstream is asked again; doubled each time, jittered")
+    budget_ratio: float = Field(0.2, ge=0, le=1, description="calls beyond one a request, as a share of the requests")
+
+
+class BreakerPolicy(Section):
+    """When a target (a model on this upstream) is left alone while there are others."""
+
+    failures: int = Field(5, ge=1, description="within the window, and")
+    error_ratio: float = Field(0.5, gt=0, le=1, description="of all calls within the window")
+    window_s: Seconds = 30
+    open_s: Seconds = Field(10, description="until a few calls try whether it works again")
+
+
 class Upstream(Section):
     """One OpenAI-compatible API."""
 
@@ -96,8 +115,10 @@ class Upstream(Section):
     idle_timeout_s: Seconds = Field(60, description="between two chunks")
     total_timeout_s: Seconds = Field(600, description="one request, all tries together; streams: to the first event")
     max_connections: int = Field(512, ge=1)
-    max_response_mb: float = Field(32, gt=0, le=1024, description="decoded, non-stream")
-    max_event_kb: int = Field(1024, ge=1, description="one event of a stream")
+    max_response_mb: float = Field(64, gt=0, le=1024, description="decoded, non-stream")
+    max_event_kb: int = Field(32_768, ge=1, description="one event of a stream; images come as one")
+    retries: RetryPolicy = RetryPolicy()
+    breaker: BreakerPolicy = BreakerPolicy()
     stream_usage: bool = Field(True, description="false: a server that refuses stream_options")
     completion_field: Literal["max_completion_tokens", "max_tokens"] = Field(
         "max_completion_tokens", description="what tokens.default_completion sets on chat"

@@ -33,6 +33,7 @@ def admin_app(crew: Crew, key: SecretStr | None) -> web.Application:
             web.get("/readyz", readyz),
             web.get("/metrics", metrics),
             web.get("/admin/status", status),
+            web.get("/admin/upstreams", asking("upstreams")),
         ]
     )
     return app

@@ -161,12 +161,18 @@ class Metrics:
         # ---------------------------------------------------------- upstreams
         self.attempts = Counter(
             "gateway_upstream_attempts_total",
-            "Tries at an upstream, by outcome: ok, status_4xx, status_5xx, connect, timeout, cut, cancelled.",
+            "Tries at an upstream, by outcome: ok, status_4xx, status_5xx, connect, busy, invalid, timeout, cut,"
+            " cancelled.",
             ("upstream", "outcome"),
         )
         # ---------------------------------------------------------- read at scrape time
         readings = (
             Reading("gateway_upstream_in_flight", "Calls to an upstream that are under way.", ("upstream",)),
+            Reading(
+                "gateway_breaker_open",
+                "Targets (models of an upstream) that failed too often lately: others are asked in their place.",
+                ("upstream",),
+            ),
             Reading("gateway_in_flight_requests", "Requests that are being served."),
             Reading("gateway_store_up", "1 if the store answered the last command, else 0."),
             Reading(

@@ -12,16 +12,21 @@ from dataclasses import dataclass
 from multidict import CIMultiDict
 
 from gateway.config.model import Upstream
-from gateway.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
+from gateway.errors import UpstreamCut, UpstreamError, UpstreamInvalid, UpstreamTimeout
 from gateway.exchange import Headers
 from gateway.record import Attempt
+from gateway.upstream.backoff import retry_after_s
 from gateway.upstream.classify import (
-    may_fall_back_on_error,
-    may_fall_back_on_status,
+    Again,
+    again_after_error,
+    again_after_status,
+    is_fault_error,
+    is_fault_status,
     outcome_of_error,
     outcome_of_status,
 )
 from gateway.upstream.client import UpstreamClient
+from gateway.upstream.health import Health
 from gateway.upstream.redact import redact, secrets_of
 from gateway.upstream.reply import Reply
 from gateway.values import Target
@@ -31,6 +36,8 @@ from gateway.wire.errors import reported_error
 PING = b": ping\n\n"
 PING_S = 15.0
 """Of silence before a ping; proxies and load balancers commonly cut connections that are idle for 30 to 60 s."""
+_ERROR_WITHIN = 32
+"""Bytes in which an answer that is nothing but an error says so; others are not read for it."""
 
 _MB = 1 << 20
 _KB = 1 << 10
@@ -75,15 +82,15 @@ class EventStream:
         self._silent_s = 0.0
 
     async def open(self) -> None:
-        """Wait for the first event with data. Raises UpstreamUnavailable when it is an error or never comes."""
+        """Wait for the first event with data. Raises UpstreamError when it is an error or never comes."""
         block = b""
         while not (first := next((event for event in sse.events(block) if event.data), None)):
             more = await self._read(None)
             if not more:
-                raise UpstreamUnavailable("The model API ended its stream before the first event.")
+                raise UpstreamCut("The model API ended its stream before the first event.")
             block += more
         if (message := _error_message(first.data)) is not None:
-            raise UpstreamUnavailable(f"The model API answered with an error instead of a stream: {message}")
+            raise UpstreamInvalid(f"The model API answered with an error instead of a stream: {message}")
         self._first = block
 
     async def next_block(self) -> bytes:
@@ -108,7 +115,7 @@ class EventStream:
                 if block := self._splitter.feed(chunk):
                     return redact(block, self._secrets)
         except sse.EventTooLarge as error:
-            raise UpstreamUnavailable(f"The model API's stream cannot be relayed: {error}.") from None
+            raise UpstreamInvalid(f"The model API's stream cannot be relayed: {error}.") from None
         return self._splitter.rest()
 
     def close(self) -> None:
@@ -121,28 +128,59 @@ class Upstreams:
     def __init__(self, clients: Mapping[str, UpstreamClient]) -> None:
         self.clients = clients
         self.secrets = {name: secrets_of(client.config) for name, client in clients.items()}
+        self.health = Health(
+            {name: client.config for name, client in clients.items()}, calls=lambda name: clients[name].calls
+        )
 
     async def call(
         self, targets: Sequence[Target], outgoing: Outgoing, attempts: list[Attempt]
     ) -> Answer | EventStream:
-        """Ask `targets` in order until one answers with something that another could not better.
+        """Ask `targets` until one answers with something that no other try could better, or none is left to make.
 
         Every try is noted in `attempts`, also when this is cancelled. Raises the last UpstreamError;
         an upstream's own error status is an `Answer`.
         """
         deadline = asyncio.get_running_loop().time() + self.clients[targets[0].upstream].config.total_timeout_s
-        for target in targets[:-1]:
+        health = self.health
+        target = health.first(targets, time.monotonic()) if health.breakers else targets[0]
+        while True:
             try:
                 answer = await self._attempt(target, outgoing, deadline, attempts)
+                if isinstance(answer, EventStream) or answer.status < 400:
+                    return answer
+                asked_s = retry_after_s(answer.headers, now=time.time())
+                following = await self._next(targets, attempts, _again_after(answer), deadline, asked_s)
+                if following is None:
+                    return answer
             except UpstreamError as error:
-                if not may_fall_back_on_error(error):
+                following = await self._next(targets, attempts, again_after_error(error), deadline)
+                if following is None:
                     raise
-                continue
-            if not may_fall_back_on_status(answer.status):
-                return answer
-            if isinstance(answer, EventStream):
-                answer.close()
-        return await self._attempt(targets[-1], outgoing, deadline, attempts)
+            target = following
+
+    async def _next(
+        self,
+        targets: Sequence[Target],
+        attempts: Sequence[Attempt],
+        again: Again,
+        deadline: float,
+        asked_s: float | None = None,
+    ) -> Target | None:
+        """Whom to ask after `attempts`, once it is time to; None: nobody, or not before the deadline."""
+        found = self.health.next(targets, attempts, again, asked_s, time.monotonic())
+        if found is None:
+            return None
+        target, pause_s = found
+        if asyncio.get_running_loop().time() + pause_s >= deadline:
+            return None
+        if pause_s:
+            await asyncio.sleep(pause_s)
+        return target
+
+    def broke_off(self, attempt: Attempt, error: UpstreamError) -> None:
+        """The stream that `attempt` had begun ended with `error`."""
+        attempt.outcome = outcome_of_error(error)
+        self.health.end(attempt.target, time.monotonic(), is_fault=is_fault_error(error))
 
     async def _attempt(
         self, target: Target, outgoing: Outgoing, deadline: float, attempts: list[Attempt]
@@ -150,15 +188,23 @@ class Upstreams:
         attempt = Attempt(target)
         attempts.append(attempt)
         began = time.monotonic()
+        health = self.health
+        is_probe = bool(health.breakers) and health.begin(target, began)
+        is_fault: bool | None = None
         try:
             answer = await self._bounded(target, outgoing, deadline)
             attempt.outcome = outcome_of_status(answer.status)
+            is_fault = is_fault_status(answer.status)
             return answer
         except UpstreamError as error:
             attempt.outcome = outcome_of_error(error)
+            is_fault = is_fault_error(error)
             raise
         finally:
-            attempt.duration_s = time.monotonic() - began
+            now = time.monotonic()
+            attempt.duration_s = now - began
+            if is_fault or health.breakers:
+                health.end(target, now, is_fault=is_fault, is_probe=is_probe)
 
     async def _bounded(self, target: Target, outgoing: Outgoing, deadline: float) -> Answer | EventStream:
         client = self.clients[target.upstream]
@@ -185,10 +231,16 @@ async def _ask(
             is_open = True
             return stream
         whole = await reply.read(int(client.config.max_response_mb * _MB))
+        if reply.status == 200 and b'"error"' in whole[:_ERROR_WITHIN] and (message := _error_message(whole)):
+            raise UpstreamInvalid(f"The model API answered with an error that calls itself a success: {message}")
         return Answer(target, reply.status, reply.headers, redact(whole, secrets))
     finally:
         if not is_open:
             reply.close()
+
+
+def _again_after(answer: Answer) -> Again:
+    return again_after_status(answer.status, answer.body, should_retry=answer.headers.get("x-should-retry"))
 
 
 def _error_message(data: bytes) -> str | None:

@@ -41,6 +41,8 @@ class UpstreamClient:
         self.name = name
         self.config = config
         self.in_flight = 0
+        self.calls = 0
+        """Begun so far."""
         self._dialer = Dialer(
             name, _origin(config), ca_file=config.ca_file, timeout_s=config.connect_timeout_s, environ=environ
         )
@@ -61,6 +63,15 @@ class UpstreamClient:
         self._dialer.close()
         await self._pool.close()
 
+    @property
+    def connections(self) -> int:
+        return self._pool.size
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a connection."""
+        return self._pool.waiting
+
     async def send(
         self, method: str, path: str, *, headers: Headers, body: Body, query: str = "", raw: bool = False
     ) -> Reply:
@@ -73,6 +84,7 @@ class UpstreamClient:
         raises; the caller bounds the rest. Redirects are not followed.
         """
         self.in_flight += 1
+        self.calls += 1
         try:
             head = self._heads.start(method, path, query, headers, raw=raw)
             if body is None and method in _TAKES_A_BODY:

@@ -21,7 +21,7 @@ from typing import Protocol, cast
 import httptools
 from multidict import CIMultiDict, istr
 
-from gateway.errors import BadRequest, GatewayError, UpstreamCut, UpstreamUnavailable
+from gateway.errors import BadRequest, GatewayError, UpstreamCut, UpstreamError, UpstreamInvalid, UpstreamUnavailable
 from gateway.exchange import Headers
 from gateway.upstream.decode import Decoder, decoder_for
 from gateway.upstream.reply import Reply
@@ -338,10 +338,10 @@ class Connection(asyncio.Protocol):
             self._reply = None
             reply.end()
         else:
-            self._fail("The model API broke off its answer.", "The model API closed the connection unanswered.")
+            self._fail(UpstreamUnavailable("The model API closed the connection unanswered."))
 
     def _refuse(self, reason: str) -> None:
-        self._fail(f"The model API's answer is no proper HTTP/1.1: {reason}.")
+        self._fail(UpstreamInvalid(f"The model API's answer is no proper HTTP/1.1: {reason}."))
         self.abort()
 
     def _hold(self, reply: Reply) -> None:
@@ -358,17 +358,20 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once; a reply that is not complete fails."""
-        self._fail("The model API's answer was not waited for.")
+        self._fail(UpstreamUnavailable("The model API's answer was not waited for."))
         if self._transport is not None:
             self._transport.abort()
 
-    def _fail(self, message: str, message_before_head: str | None = None) -> None:
+    def _fail(self, error: UpstreamError) -> None:
+        """End the reply, if there is one, with `error`; once its head is there, it is a cut whatever the cause."""
         if self._reply is None:
             return
-        if self._reply.status:
-            self._break_off(UpstreamCut(message))
+        if not self._reply.status:
+            self._break_off(error)
+        elif isinstance(error, UpstreamInvalid):
+            self._break_off(UpstreamCut(error.message))
         else:
-            self._break_off(UpstreamUnavailable(message_before_head or message))
+            self._break_off(UpstreamCut("The model API broke off its answer."))
 
     def _break_off(self, error: Exception) -> None:
         reply, self._reply = self._reply, None

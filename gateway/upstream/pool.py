@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from gateway.errors import UpstreamUnavailable
+from gateway.errors import UpstreamBusy, UpstreamUnavailable
 from gateway.upstream.http1 import Connection
 
 SWEEP_S = 5.0
@@ -71,7 +71,7 @@ class Pool:
     async def acquire(self) -> Connection:
         """A connection that can take a request at once, new if need be.
 
-        Raises what dialling raises, and UpstreamUnavailable when too many wait already.
+        Raises what dialling raises, and UpstreamBusy when too many wait already.
         """
         while True:
             if (connection := self.take()) is not None:
@@ -127,7 +127,7 @@ class Pool:
     async def _turn(self) -> Connection | None:
         """Wait in line for a connection, or for a place to make one, counted in `_dialing` already."""
         if len(self._waiting) >= self._limit:
-            raise UpstreamUnavailable("Too many calls are waiting for a connection to the model API.")
+            raise UpstreamBusy("Too many calls are waiting for a connection to the model API.")
         waiter: asyncio.Future[Connection | None] = self._loop.create_future()
         self._waiting.append(waiter)
         try:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from multidict import istr
 
-from gateway.errors import UpstreamCut, UpstreamTimeout, UpstreamUnavailable
+from gateway.errors import UpstreamCut, UpstreamInvalid, UpstreamTimeout
 from gateway.exchange import Headers
 from gateway.upstream.decode import Broken, Decoder
 
@@ -100,13 +100,13 @@ class Reply:
         return self._take()
 
     async def read(self, max_bytes: int) -> bytes:
-        """The whole body; UpstreamUnavailable if it is larger than `max_bytes`."""
+        """The whole body; UpstreamInvalid if it is larger than `max_bytes`."""
         parts: list[bytes] = []
         size = 0
         while chunk := await self.next_chunk(None):
             size += len(chunk)
             if size > max_bytes:
-                raise UpstreamUnavailable(f"The model API's answer is larger than {max_bytes:,} bytes.")
+                raise UpstreamInvalid(f"The model API's answer is larger than {max_bytes:,} bytes.")
             parts.append(chunk)
             if self._is_over and not self.parts and self._decoder is None and self.upload is None:
                 break  # as mostly: it all came with its head

@@ -39,6 +39,7 @@ SHAPES: dict[type[GatewayError], Shape] = {
     errors.Overloaded: Shape(503, "server_error", "overloaded"),
     errors.ProcessSilent: Shape(503, "server_error", "process_silent"),
     errors.UpstreamUnavailable: Shape(502, "server_error", "upstream_unavailable"),
+    errors.UpstreamBusy: Shape(503, "server_error", "overloaded"),
     errors.UpstreamTimeout: Shape(504, "server_error", "upstream_timeout"),
     errors.UpstreamCut: Shape(502, "server_error", "upstream_cut"),
     errors.StoreUnavailable: Shape(503, "server_error", "store_unavailable"),

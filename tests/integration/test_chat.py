@@ -95,7 +95,7 @@ async def test_an_upstream_error_is_passed_on_as_it_is() -> None:
     ("step", "status", "code"), [(Reset(), 502, "upstream_unavailable"), (Stall(), 504, "upstream_timeout")]
 )
 async def test_an_upstream_that_fails_is_a_502_or_a_504(step: Reset | Stall, status: int, code: str) -> None:
-    async with ScriptedUpstream(step) as up:
+    async with ScriptedUpstream(then=step) as up:
         upstreams = {"up": {"base_url": up.base_url, "total_timeout_s": 0.3}}
         async with gateway(config(up.base_url, upstreams=upstreams)) as gw:
             answer = await gw.chat()
@@ -105,7 +105,7 @@ async def test_an_upstream_that_fails_is_a_502_or_a_504(step: Reset | Stall, sta
 
 async def test_an_error_before_the_first_event_is_a_status() -> None:
     error = event({"error": {"message": "overloaded", "type": "server_error"}})
-    async with ScriptedUpstream(Stream([b": hold on\n\n", error])) as up, gateway(config(up.base_url)) as gw:
+    async with ScriptedUpstream(then=Stream([b": hold on\n\n", error])) as up, gateway(config(up.base_url)) as gw:
         answer = await gw.chat(stream=True)
         assert answer.status == 502
         assert "overloaded" in answer.error["message"]

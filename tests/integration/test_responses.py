@@ -330,7 +330,7 @@ async def test_an_error_of_the_upstreams_own_passes_and_is_no_success(told: list
 
 @pytest.mark.parametrize("told", [FAILED, ERROR, NESTED], ids=lambda told: str(sorted(told)))
 async def test_an_error_before_anything_else_is_a_status(told: dict[str, Any]) -> None:
-    async with ScriptedUpstream(Stream(events(told))) as up, gateway(config(up.base_url)) as gw:
+    async with ScriptedUpstream(then=Stream(events(told))) as up, gateway(config(up.base_url)) as gw:
         answer = await ask(gw, stream=True)
         assert answer.status == 502
         assert "We failed." in answer.error["message"]
