@@ -16,18 +16,21 @@ from gateway.admission.admit import Admission
 from gateway.admission.memory import MemoryAdmissionStore
 from gateway.admission.stores import AdmissionStore, RedisAdmissionStore
 from gateway.auth.identify import Identifier
+from gateway.auth.issued import IssuedKeys
+from gateway.auth.rights import Callers
 from gateway.cache.lookup import Cache
 from gateway.cache.stores import EntryStore, MemoryStore, RedisStore
 from gateway.catalog import Catalog
 from gateway.clock import Clock, SystemClock
 from gateway.config.load import Loaded
 from gateway.config.model import Config, Server
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, DatabaseUnavailable, StoreUnavailable
 from gateway.passthrough import Passthrough
 from gateway.pipeline import Pipeline
 from gateway.record import Record
 from gateway.routing.match import RouteTable
 from gateway.routing.router import Router
+from gateway.sql import Database
 from gateway.telemetry.logs import AccessLog
 from gateway.telemetry.metrics import Metrics
 from gateway.tokens.count import TokenCounter
@@ -102,7 +105,11 @@ async def running_gateway(
             metrics.observe(record)
             access_log.write(record)
 
-        identifier = Identifier(config)
+        callers = Callers(config)
+        issued = await _issued_keys(config, callers, clock, admission, stack)
+        if issued is not None:
+            metrics.gauge("gateway_keys_age_seconds", lambda: {(): issued.age_s})
+        identifier = Identifier(config, callers, issued)
         routes = RouteTable(config.routes)
         upstreams = Upstreams(clients)
         _read_at_scrape(metrics, loaded, upstreams, clock, kv, access_log, admission)
@@ -133,6 +140,8 @@ async def running_gateway(
             answers={
                 "status": partial(_status, loaded.hash, clock, clock.wall()),
                 "upstreams": partial(_upstreams, upstreams, clock),
+                "keys.refresh": partial(_refresh_keys, issued),
+                "budgets": partial(_budgets, admission),
             },
         )
 
@@ -145,6 +154,34 @@ async def _status(config_hash: str, clock: Clock, started_at: float, _: Mapping[
 async def _upstreams(upstreams: Upstreams, clock: Clock, _: Mapping[str, Any]) -> dict[str, Any]:
     standing = upstreams_standing(upstreams.clients, upstreams.health, clock.monotonic())
     return {"pid": os.getpid(), "upstreams": standing}
+
+
+async def _issued_keys(
+    config: Config, callers: Callers, clock: Clock, admission: Admission, stack: AsyncExitStack
+) -> IssuedKeys | None:
+    """A connection of its own: a revocation must not wait behind the ledger's writes."""
+    if config.ledger == "none":
+        return None
+    database = await stack.enter_async_context(Database(config.ledger))
+    return await stack.enter_async_context(IssuedKeys(database, callers, clock, admission.know))
+
+
+async def _refresh_keys(issued: IssuedKeys | None, _: Mapping[str, Any]) -> bool:
+    """Know of changed keys now, and not only at the next look; whether that could be done."""
+    try:
+        if issued is not None:
+            await issued.refresh()
+    except DatabaseUnavailable:
+        return False
+    return issued is not None
+
+
+async def _budgets(admission: Admission, _: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Where every budget stands; None while the store is away."""
+    try:
+        return await admission.budgets()
+    except StoreUnavailable:
+        return None
 
 
 def _encodings(server: Server) -> Encodings:

@@ -9,9 +9,11 @@ are written for the person who made the request: what was wrong, what was expect
     │   ├── PriceUnknown           a price is demanded and none is known
     │   └── CompletionUnbounded    a budget applies, and nothing bounds what the request may use
     ├── InvalidKey                 no key, a wrong key
+    ├── KeysUnavailable            the keys that were issued could not be read yet
     ├── AdminKeyInvalid            the admin port wants another
     ├── NotAllowed                 a known caller asks for what it may not have
     ├── NotFound                   an unknown path, or an id nobody knows
+    ├── Conflict                   what is there already forbids it
     ├── ModelNotFound              no route serves this model for this caller
     ├── BodyTooLarge
     ├── BodyTimeout                the client did not finish sending
@@ -27,6 +29,7 @@ are written for the person who made the request: what was wrong, what was expect
     │   │   └── UpstreamInvalid    answered with nothing usable
     │   ├── UpstreamTimeout
     │   └── UpstreamCut            an answer that broke off after it had begun
+    ├── DatabaseSilent             an operator asks what only the database knows, and it is away
     ├── ProcessSilent              one of several processes does not say what an operator asked
     └── StoreUnavailable           Redis away or slow; each capability says whether it fails open
 
@@ -109,6 +112,27 @@ class InvalidKey(GatewayError):
         )
 
 
+class KeysUnavailable(GatewayError):
+    """This process has just started and could not read yet which keys were issued."""
+
+    retry_after_s = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("The gateway cannot check this key at the moment; retry after a second.")
+
+
+class DatabaseSilent(GatewayError):
+    """An operator's request needs the database, and that is away."""
+
+    retry_after_s = 1.0
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The gateway's database (ledger) does not answer; its log says why. What was to be changed may or may not "
+            "have been: look before you repeat it."
+        )
+
+
 class AdminKeyInvalid(GatewayError):
     def __init__(self) -> None:
         super().__init__("Send the key that server.admin.key holds as 'Authorization: Bearer KEY'.")
@@ -116,6 +140,10 @@ class AdminKeyInvalid(GatewayError):
 
 class NotAllowed(GatewayError):
     """The caller is known but may not use what it named (a route, a tier, a pass-through path)."""
+
+
+class Conflict(GatewayError):
+    """What was asked cannot be done to what is there."""
 
 
 class NotFound(GatewayError):

@@ -76,6 +76,12 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         await self._driver.close()
 
+    @property
+    def is_made(self) -> bool:
+        """False for a SQLite file that nobody has made yet."""
+        path = sqlite_path(self._url)
+        return path is None or path.exists()
+
     async def fetch(self, statement: str, *params: Any, timeout_s: float = _CALL_S) -> list[tuple[Any, ...]]:
         """The rows of a query, all of them."""
         async with self._my_turn(timeout_s):

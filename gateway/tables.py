@@ -100,3 +100,27 @@ ledger_writers = Table(
     Column("taken", BigInteger, nullable=False, doc="requests it was told of"),
     Column("dropped", BigInteger, nullable=False, doc="of these, not written: its queue was full"),
 )
+
+# ------------------------------------------------------------------ keys issued at run time
+
+issued_keys = Table(
+    "issued_keys",
+    metadata,
+    Column("name", Text, primary_key=True, doc="used once: a revoked key is kept"),
+    Column("team", Text),
+    Column("issuer", Text, doc="name of the key that it was issued under"),
+    Column("settings", Text, nullable=False, doc="what it may do and spend, as JSON: IssuedKey in config/model.py"),
+    Column("digest", Text, nullable=False, unique=True, doc="SHA-256 of its secret, in hex"),
+    Column("old_digest", Text, doc="of the secret before the last rotation"),
+    Column("old_until_ms", BigInteger, doc="until when that is good"),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("revoked_ms", BigInteger),
+    Column("changed", BigInteger, nullable=False, doc="issued_keys_version.version of its last change"),
+)
+
+issued_keys_version = Table(
+    "issued_keys_version",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, doc="1: there is one row"),
+    Column("version", BigInteger, nullable=False, doc="counts changes, for whoever looks for them"),
+)

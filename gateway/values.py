@@ -28,10 +28,12 @@ class Caller:
     """Who asks, as far as admission, routing and accounting care."""
 
     name: str
-    """The key's name from the configuration; `anonymous`, or a hash under `auth: passthrough`."""
+    """The key's; `anonymous`, or a hash under `auth: passthrough`."""
     team: str | None = None
     routes: frozenset[str] | None = None
     """Names of the routes this caller may use; None means all."""
+    models: tuple[str, ...] | None = None
+    """Patterns of the model names it may send; None means all."""
     passthrough: tuple[str, ...] | None = None
     """Path patterns this caller may pass through; None means all."""
     has_own_credentials: bool = False

@@ -15,20 +15,24 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from gateway.admission.keeper import Grant, Keeper
 from gateway.admission.limits import counter_name, standing_of
 from gateway.admission.plan import Ceiling, Plan, Plans
 from gateway.admission.refusal import refusal
 from gateway.admission.stores import AdmissionStore, Answer, Ask, Closing, Lost, Verdict
+from gateway.admission.told import told
 from gateway.clock import Clock
-from gateway.config.model import Config
+from gateway.config.model import Config, IssuedKey
 from gateway.errors import BudgetUnavailable, CompletionUnbounded, PriceUnknown, StoreUnavailable
 from gateway.values import NANO, Caller, Standing
 
 _MOST_CHARGED = 10**15
 """Tokens or nano-dollars of one request. An upstream that reports more is wrong, and sums must stay exact."""
+
+_READ_AT_ONCE = 100
+"""Budgets by one run of the script: about a millisecond of the server's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +68,24 @@ class Admission:
         self._plans = Plans(config)
         self._store = store
         self._clock = clock
-        self._ceilings = self._plans.ceilings()
-        self._keeper = Keeper(store, self._ceilings, lease_s=config.lease_s)
+        self._configured = self._plans.ceilings()
+        self._keeper = Keeper(store, self._plans.ceilings, lease_s=config.lease_s)
         self._process = secrets.token_hex(6)
         self._numbers = itertools.count()
 
     async def __aenter__(self) -> Self:
         if self._plans:
-            await self._keeper.__aenter__()
+            self._keeper.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._keeper.close()
+
+    def know(self, key: IssuedKey) -> None:
+        """Have the limits and budgets of a key that was issued at run time hold from now on."""
+        self._plans.know(key)
         if self._plans:
-            await self._keeper.__aexit__()
+            self._keeper.start()
 
     # ------------------------------------------------------------------ a request
 
@@ -110,13 +119,23 @@ class Admission:
         return self._keeper.lost
 
     def remaining_usd(self) -> dict[tuple[str, ...], float]:
-        """`(scope and period,)` → dollars that are neither spent nor reserved, as last heard of; below 0 when more
-        was spent than had been reserved."""
+        """Of each budget in the configuration `(scope and period,)` → dollars that are neither spent nor reserved, as
+        last heard of; below 0 when more was spent than had been reserved."""
         return {
             (f"{ceiling.account.scope}:{ceiling.account.per}",): (ceiling.hard - self._used(ceiling)) / NANO
-            for ceiling in self._ceilings
+            for ceiling in self._configured
             if ceiling.account.unit == "usd" and ceiling.hard is not None
         }
+
+    async def budgets(self) -> list[dict[str, Any]]:
+        """Every budget in its present period, in dollars or tokens, as JSON. Raises StoreUnavailable."""
+        found = []
+        ceilings = self._plans.ceilings()
+        for at in range(0, len(ceilings), _READ_AT_ONCE):
+            some = ceilings[at : at + _READ_AT_ONCE]
+            now_ms, balances = await self._store.read([ceiling.account for ceiling in some])
+            found += [told(ceiling, balance, now_ms) for ceiling, balance in zip(some, balances, strict=True)]
+        return found
 
     def _used(self, ceiling: Ceiling) -> int:
         """Settled and reserved of the present period, as far as this process has heard."""

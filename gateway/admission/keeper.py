@@ -9,7 +9,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Self
 
 from gateway.admission.plan import Ceiling
 from gateway.admission.stores import AdmissionStore, Closing, Lost
@@ -81,11 +80,11 @@ class Grant:
 
 
 class Keeper:
-    """The open grants of this process and its unfinished settlements; an async context manager."""
+    """The open grants of this process and its unfinished settlements. `ceilings` says which budgets there are."""
 
-    def __init__(self, store: AdmissionStore, ceilings: Sequence[Ceiling], *, lease_s: float) -> None:
+    def __init__(self, store: AdmissionStore, ceilings: Callable[[], Sequence[Ceiling]], *, lease_s: float) -> None:
         self._store = store
-        self._accounts = [ceiling.account for ceiling in ceilings]
+        self._ceilings = ceilings
         self.beat_ms = max(1, round(lease_s * 1000 / BEATS))
         self.lease_ms = self.beat_ms * (BEATS - 1)
         self.open: dict[str, Grant] = {}
@@ -104,14 +103,17 @@ class Keeper:
         self._epoch: int | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> Self:
-        self._tasks = [
+    def start(self) -> None:
+        """Begin with it, unless that is done."""
+        self._tasks = self._tasks or [
             asyncio.create_task(self._settle_as_they_come(), name="admission settlements"),
             asyncio.create_task(self._beat_on(), name="admission leases"),
         ]
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
+        """Settle what can be, and stop."""
+        if not self._tasks:
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_S):
                 while self._dealt_with < self._taken_in:
@@ -221,8 +223,9 @@ class Keeper:
         self._epoch = await self._store.restore(known)
 
     async def _look(self) -> None:
-        for at in range(0, len(self._accounts), _AT_ONCE):
-            accounts = self._accounts[at : at + _AT_ONCE]
+        known = [ceiling.account for ceiling in self._ceilings()]
+        for at in range(0, len(known), _AT_ONCE):
+            accounts = known[at : at + _AT_ONCE]
             now_ms, balances = await self._store.read(accounts)
             for account, balance in zip(accounts, balances, strict=True):
                 self.levels[account.name] = (balance.settled + balance.reserved, now_ms)

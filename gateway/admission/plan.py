@@ -3,13 +3,13 @@
 Pure. A `Plan` is made once for each combination and reused, with the text that the scripts read.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
 from gateway.admission.limits import TICKS, Per
-from gateway.config.model import Budget, Config, Limits
+from gateway.config.model import Budget, Config, IssuedKey, Limits
 from gateway.values import NANO
 
 Kind = Literal["requests", "tokens"]
@@ -134,6 +134,8 @@ class Plan:
         return tuple((each, each.soft) for each in self.ceilings if each.soft is not None)
 
 
+_MOST_MADE = 10_000
+"""Combinations kept, some 20 MB: keys at run time may be many."""
 _LETTER = {"usd": "u", "tokens": "k"}
 
 
@@ -147,7 +149,8 @@ def _or_dash(limit: int | None) -> str:
 
 
 class Plans:
-    """The plans of one configuration. Names it does not know, such as the callers of `auth: passthrough`, have none."""
+    """The plans of one configuration, and of the keys that are issued at run time. Names that neither knows, such as
+    the callers of `auth: passthrough`, have none."""
 
     def __init__(self, config: Config) -> None:
         sections: tuple[tuple[str, Iterable[tuple[str, Limits, tuple[Budget, ...]]]], ...] = (
@@ -155,24 +158,40 @@ class Plans:
             ("team", ((team.name, team.limits, team.budgets) for team in config.teams)),
             ("route", ((route.name, route.limits, route.budgets) for route in config.routes)),
         )
-        self._of: dict[str, Mapping[str, Plan]] = {
+        self._of: dict[str, dict[str, Plan]] = {
             kind: {name: plan for name, limits, budgets in named if (plan := _plan(f"{kind}:{name}", limits, budgets))}
             for kind, named in sections
         }
         self._gateway = _plan("gateway", Limits(), config.budgets)
+        self._issuers: dict[str, str] = {}
+        self._issued: set[str] = set()
         self._made: dict[tuple[str | None, str | None, str | None], Plan | None] = {}
+
+    def know(self, key: IssuedKey) -> None:
+        """Have the limits and budgets of `key`, and of those that it was issued under, apply to it from now on."""
+        if key.name in self._of["key"] and key.name not in self._issued:
+            return  # the configuration's own
+        self._issued.add(key.name)
+        self._of["key"].pop(key.name, None)
+        if plan := _plan(f"key:{key.name}", key.limits, key.budgets):
+            self._of["key"][key.name] = plan
+        if key.issuer is not None:
+            self._issuers[key.name] = key.issuer
+        self._made.clear()
 
     def plan(self, key: str, team: str | None, route: str) -> Plan | None:
         """What applies to a request of `key` and `team` on `route`; None where nothing does."""
         of = self._of
         names = (
-            key if key in of["key"] else None,
+            key if key in of["key"] or key in self._issuers else None,
             team if team in of["team"] else None,
             route if route in of["route"] else None,
         )
         try:
             return self._made[names]
         except KeyError:
+            if len(self._made) >= _MOST_MADE:
+                self._made.clear()
             return self._made.setdefault(names, self._join(*names))
 
     def ceilings(self) -> list[Ceiling]:
@@ -184,7 +203,8 @@ class Plans:
         return bool(self._gateway) or any(self._of.values())
 
     def _join(self, key: str | None, team: str | None, route: str | None) -> Plan | None:
-        parts = [self._of[kind][name] for kind, name in (("key", key), ("team", team), ("route", route)) if name]
+        named = [("key", name) for name in self._lineage(key)] + [("team", team), ("route", route)]
+        parts = [self._of[kind][name] for kind, name in named if name in self._of[kind]]
         parts.append(self._gateway)
         joined = Plan(
             rates=tuple(rate for part in parts for rate in part.rates),
@@ -192,6 +212,12 @@ class Plans:
             ceilings=tuple(ceiling for part in parts for ceiling in part.ceilings),
         )
         return joined or None
+
+    def _lineage(self, key: str | None) -> Iterator[str]:
+        """`key` and the keys above it. None was issued under itself: names are used once."""
+        while key is not None:
+            yield key
+            key = self._issuers.get(key)
 
 
 def _plan(scope: str, limits: Limits, budgets: tuple[Budget, ...]) -> Plan:

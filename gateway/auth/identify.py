@@ -1,13 +1,14 @@
 """Request headers → Caller, or `InvalidKey`.
 
 Keys are looked up by the SHA-256 of what was presented, so neither the lookup's timing nor a heap
-dump of the table says anything about a secret.
+dump of the table says anything about a secret. No key costs a round trip to any store, and what cannot be one of
+those that we issue is refused by its checksum.
 """
 
-import hashlib
-from collections.abc import Mapping
-
-from gateway.config.model import Config, Key
+from gateway.auth.issued import IssuedKeys
+from gateway.auth.rights import Callers
+from gateway.auth.secret import digest_of, may_be_issued
+from gateway.config.model import Config
 from gateway.errors import InvalidKey
 from gateway.exchange import Headers
 from gateway.values import Caller
@@ -16,23 +17,15 @@ _MAX_KEY_LENGTH = 1024
 
 
 class Identifier:
-    """Knows every caller of one configuration."""
+    """Knows every caller: those of one configuration, and those that were `issued` keys at run time."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, callers: Callers | None = None, issued: IssuedKeys | None = None) -> None:
+        callers = callers or Callers(config)
         self._auth = config.auth
-        self._unlisted = () if config.budgets else None
-        """What callers without a key of ours may pass through."""
+        self._unlisted = callers.unlisted
         self._anonymous = Caller("anonymous", passthrough=self._unlisted)
-        with_budgets = {team.name for team in config.teams if team.budgets}
-        self._callers: Mapping[bytes, Caller] = {
-            _digest(key.key.get_secret_value()): Caller(
-                name=key.name,
-                team=key.team,
-                routes=None if key.routes is None else frozenset(key.routes),
-                passthrough=_passthrough(key, is_limited=bool(config.budgets) or key.team in with_budgets),
-            )
-            for key in config.keys
-        }
+        self._callers = callers.by_digest
+        self._issued = issued
 
     def identify(self, headers: Headers) -> Caller:
         """Who sent a request with these headers.
@@ -41,22 +34,21 @@ class Identifier:
         `passthrough` names a caller by the hash of its own key, which then goes upstream.
         """
         secret = bearer(headers)
-        caller = self._callers.get(_digest(secret)) if secret is not None else None
+        caller = None if secret is None else self._holder(secret)
         if caller is not None:
             return caller
+        if secret is not None and may_be_issued(secret):  # revoked or expired: nothing to hand on to an upstream
+            raise InvalidKey
         if self._auth == "none":
             return self._anonymous
         if self._auth == "passthrough" and secret is not None:
-            name = f"client-{_digest(secret).hex()[:12]}"
+            name = f"client-{digest_of(secret).hex()[:12]}"
             return Caller(name, passthrough=self._unlisted, has_own_credentials=True)
         raise InvalidKey
 
-
-def _passthrough(key: Key, *, is_limited: bool) -> tuple[str, ...] | None:
-    """What `key` may pass through: as listed; else all, but nothing under a budget: such calls would get around it."""
-    if key.passthrough is None and (is_limited or key.budgets):
-        return ()
-    return key.passthrough
+    def _holder(self, secret: str) -> Caller | None:
+        caller = self._callers.get(digest_of(secret))
+        return self._issued.find(secret) if caller is None and self._issued is not None else caller
 
 
 def bearer(headers: Headers) -> str | None:
@@ -69,7 +61,3 @@ def bearer(headers: Headers) -> str | None:
     if scheme.lower() != "bearer" or not secret or len(secret) > _MAX_KEY_LENGTH:
         return None
     return secret
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()

@@ -14,6 +14,7 @@ _COMMANDS = {
     "check": "validate a configuration without starting",
     "count": "prompt tokens of a request body, part by part",
     "demo": "see it work: a simulated model, real prompts, a table of what was saved",
+    "keys": "issue, list, rotate and revoke keys of a running gateway",
     "router": "train, evaluate, calibrate and explain the classifier",
     "schema": "JSON Schema of the configuration, for editors",
     "serve": "run the gateway",

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from gateway.config.model import Budget, Config, Match, Route
+from gateway.config.model import Budget, Config, Match, Rights, Route
 from gateway.config.problem import Path, Problem, did_you_mean, quoted
 from gateway.values import Target
 
@@ -97,10 +97,26 @@ def _route_agrees_with_itself(route: Route, path: Path) -> Iterator[Problem]:
 
 def _keys(config: Config) -> Iterator[Problem]:
     for i, key in enumerate(config.keys):
-        if key.team is not None:
-            yield from _unknown_team(("keys", i, "team"), key.team, config)
-        for j, name in enumerate(key.routes or ()):
-            yield from _unknown_route(("keys", i, "routes", j), name, config)
+        yield from _rights(("keys", i), key, config)
+
+
+def _rights(path: Path, rights: Rights, config: Config) -> Iterator[Problem]:
+    if rights.team is not None:
+        yield from _unknown_team((*path, "team"), rights.team, config)
+    for j, name in enumerate(rights.routes or ()):
+        yield from _unknown_route((*path, "routes", j), name, config)
+
+
+def check_rights(config: Config, rights: Rights) -> list[Problem]:
+    """What is wrong with `rights` beside `config`, of a key that is not in it."""
+    found = [
+        *_rights((), rights, config),
+        *_one_of_each(("budgets",), rights.budgets),
+        *_soft_budgets(("budgets",), rights.budgets, config.routes),
+    ]
+    if rights.budgets and config.store == "memory" and config.server.workers > 1:
+        found.append(Problem(("budgets",), "expected none, since workers share budgets through Redis alone"))
+    return found
 
 
 # ------------------------------------------------------------------ budgets
@@ -185,9 +201,12 @@ def _secrets(config: Config) -> Iterator[Problem]:
 
 def _open_doors(config: Config) -> Iterator[Problem]:
     server, admin = config.server, config.server.admin
-    if config.auth == "required" and not config.keys:
-        text = "expected at least one key (without keys: auth: passthrough, or auth: none on loopback)"
-        yield Problem(("keys",), text, got="none", rests_on=(("keys",), ("auth",)))
+    if config.auth == "required" and not config.keys and (admin.key is None or config.ledger == "none"):
+        text = (
+            "expected at least one key, or server.admin.key with a ledger to issue some"
+            " (without keys: auth: passthrough, or auth: none on loopback)"
+        )
+        yield Problem(("keys",), text, got="none", rests_on=(("keys",), ("auth",), ("server", "admin", "key")))
     if config.auth == "none" and not config.allow_open and not is_loopback(server.host):
         text = "expected required, or allow_open: true to let whoever reaches server.host spend"
         yield Problem(("auth",), text, got="none", rests_on=(("server", "host"), ("allow_open",)))

@@ -5,9 +5,10 @@ error, never a guess. Rules that span sections are in `check.py`; reading the fi
 Capabilities are handed their own section of this and read nothing else.
 """
 
+from math import inf
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from gateway.values import NANO, EndpointName, Target
 
@@ -258,16 +259,25 @@ class Team(Section):
     limits: Limits = Limits()
 
 
-class Key(Section):
+class Rights(Section):
+    """What a key may do and spend."""
+
+    team: Name | None = None
+    routes: tuple[Name, ...] | None = Field(None, description="default: all")
+    models: tuple[Pattern, ...] | None = Field(None, description="model names it may send; default: all")
+    passthrough: tuple[Pattern, ...] | None = Field(
+        None, description="default: all; none where a budget or `models` would be got around"
+    )
+    tags: dict[Name, Annotated[str, Field(max_length=200)]] = Field({}, max_length=20, description="for people")
+    budgets: tuple[Budget, ...] = ()
+    limits: Limits = Limits()
+
+
+class Key(Rights):
     """A virtual key: what clients send in place of the provider's."""
 
     name: Name
     key: SecretStr = Field(examples=["a-long-random-secret"])
-    team: Name | None = None
-    routes: tuple[Name, ...] | None = Field(None, description="default: all")
-    passthrough: tuple[Pattern, ...] | None = Field(None, description="default: all")
-    budgets: tuple[Budget, ...] = ()
-    limits: Limits = Limits()
 
     @field_validator("key")
     @classmethod
@@ -275,6 +285,19 @@ class Key(Section):
         if len(value.get_secret_value()) < 8:
             raise ValueError("expected a secret of at least 8 characters (is its variable set?)")
         return value
+
+
+class IssuedKey(Rights):
+    """A key that is issued at run time, as the admin API takes it and the database keeps it; not in the file."""
+
+    name: Name
+    issuer: Name | None = Field(None, description="the key that it is issued under, and never exceeds")
+    expires_at: AwareDatetime | None = None
+
+    @property
+    def until_s(self) -> float:
+        """Unix time from which it is none any more."""
+        return inf if self.expires_at is None else self.expires_at.timestamp()
 
 
 # ------------------------------------------------------------------ the whole

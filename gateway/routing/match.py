@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import translate
+from fnmatch import fnmatchcase, translate
 
 from gateway.config.model import Route
 from gateway.errors import ModelNotFound, NotAllowed
@@ -39,6 +39,8 @@ class RouteTable:
         Raises NotAllowed for a named route that this caller may not use or that does not exist (one
         answer for both, so that names cannot be guessed), ModelNotFound where nothing matches.
         """
+        if not _may_send(model, caller):
+            raise ModelNotFound(model)
         if named is not None:
             return self._named(named, endpoint, caller)
         for entry in self._entries:
@@ -62,10 +64,14 @@ class RouteTable:
             name
             for route in self.admitted(caller)
             for name in route.match.models
-            if not any(mark in name for mark in "*?[")
+            if not any(mark in name for mark in "*?[") and _may_send(name, caller)
         )
         return list(dict.fromkeys(names))
 
 
 def _any_of(patterns: Sequence[str]) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{translate(pattern)})" for pattern in patterns))
+
+
+def _may_send(model: str, caller: Caller) -> bool:
+    return caller.models is None or any(fnmatchcase(model, pattern) for pattern in caller.models)

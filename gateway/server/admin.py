@@ -13,18 +13,22 @@ from pydantic import SecretStr
 
 from gateway import __version__
 from gateway.auth.identify import bearer
-from gateway.errors import AdminKeyInvalid, NotFound
+from gateway.config.model import Config
+from gateway.errors import AdminKeyInvalid, NotFound, StoreUnavailable
+from gateway.server.admin_keys import serve_keys
 from gateway.server.crew import CREW, Crew
+from gateway.server.json_answer import json_response
 from gateway.server.middleware import errors_to_openai
+from gateway.server.openapi import document
 from gateway.server.probes import healthz, metrics, readyz
 from gateway.server.strict import refuse_ambiguous
-from gateway.wire import json_bytes
 
 _MAX_BODY = 1 << 20
 
 
-def admin_app(crew: Crew, key: SecretStr | None) -> web.Application:
+def admin_app(crew: Crew, config: Config) -> web.Application:
     """What operators and their machines talk to, the same for one process and for several."""
+    key = config.server.admin.key
     app = web.Application(middlewares=[errors_to_openai, refuse_ambiguous, _guard(key)], client_max_size=_MAX_BODY)
     app[CREW] = crew
     app.add_routes(
@@ -34,8 +38,11 @@ def admin_app(crew: Crew, key: SecretStr | None) -> web.Application:
             web.get("/metrics", metrics),
             web.get("/admin/status", status),
             web.get("/admin/upstreams", asking("upstreams")),
+            web.get("/admin/openapi.json", openapi),
+            web.get("/admin/budgets", budgets),
         ]
     )
+    serve_keys(app, config)
     return app
 
 
@@ -62,12 +69,6 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
 
 
-def json_response(value: object, *, status: int = 200) -> web.Response:
-    """`value` as JSON that nobody on the way may keep."""
-    headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-    return web.Response(status=status, body=json_bytes.dumps(value), headers=headers)
-
-
 def asking(question: str) -> Callable[[web.Request], Awaitable[web.Response]]:
     """A handler that shows what every process answers to `question`, one list item each."""
 
@@ -75,6 +76,20 @@ def asking(question: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         return json_response({"processes": await request.app[CREW].ask(question, dict(request.query))})
 
     return ask
+
+
+async def openapi(_: web.Request) -> web.Response:
+    """What this API is."""
+    return json_response(document())
+
+
+async def budgets(request: web.Request) -> web.Response:
+    """Where budgets stand. Processes share them, or there is only one: any answer is the whole."""
+    answers = await request.app[CREW].ask("budgets", {})
+    known = next((answer for answer in answers if answer is not None), None)
+    if known is None:
+        raise StoreUnavailable("budgets")
+    return json_response({"budgets": known})
 
 
 async def status(request: web.Request) -> web.Response:

@@ -59,7 +59,7 @@ async def running(
         gateway.metrics.gauge("gateway_in_flight_requests", lambda: {(): in_flight.count})
         make_lane = partial(Lane, gateway, in_flight) if has_lane else None
         at = server.admin
-        admin = admin_app(Alone(gateway, in_flight), at.key)
+        admin = admin_app(Alone(gateway, in_flight), loaded.config)
         async with (
             nullcontext("") if is_worker else serving(admin, server, at.host, at.port, drain_s=1) as admin_url,
             serving(

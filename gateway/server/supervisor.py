@@ -47,7 +47,7 @@ async def serve(loaded: Loaded, announce: Callable[[Serving], None]) -> None:
         server = server.model_copy(update={"port": port})
         loaded = replace(loaded, config=loaded.config.model_copy(update={"server": server}))
         crew = WorkerCrew(loaded)
-        admin = admin_app(crew, server.admin.key)
+        admin = admin_app(crew, loaded.config)
         async with serving(admin, server, server.admin.host, server.admin.port, drain_s=1) as admin_url:
             try:
                 url = await crew.start(stop)

@@ -204,6 +204,10 @@ class Metrics:
                 "Dollars those reservations were charged: what they had reported, their prompt at least.",
                 kind="counter",
             ),
+            Reading(
+                "gateway_keys_age_seconds",
+                "Since the database last confirmed the keys that were issued at run time, as this process knows them.",
+            ),
             Reading("gateway_config_info", "1; hash names the configuration in force.", ("hash",)),
             Reading("gateway_build_info", "1; version is the gateway's.", ("version",)),
         )

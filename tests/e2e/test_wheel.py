@@ -59,6 +59,7 @@ def test_the_wheel_carries_what_the_gateway_reads_and_nothing_else(wheel: Path) 
         "gateway/tokens/ranks/cl100k_base.tiktoken.gz",
         "gateway/routing/default_router.json",
         "gateway/migrations/versions/v0001_ledger.py",
+        "gateway/migrations/versions/v0002_issued_keys.py",
     } <= set(names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"gateway", "llm_gateway"}
     assert not [name for name in names if name.endswith((".pyc", ".db"))]

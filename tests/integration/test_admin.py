@@ -1,8 +1,17 @@
 """The frame of the admin API: who may ask, and what it says to whom may not."""
 
+import json
+import re
+from pathlib import Path
+from typing import cast
+
 import pytest
 
 from gateway import __version__
+from gateway.config.load import parse
+from gateway.server.admin import admin_app
+from gateway.server.crew import Crew
+from tests.support.config import SMALL
 from tests.support.gateway import ADMIN_KEY, config, gateway
 from tests.support.upstream import ScriptedUpstream
 
@@ -28,6 +37,21 @@ async def test_without_the_key_everything_under_admin_is_the_same_401(path: str,
         assert answer.status == 401
         assert answer.error["code"] == "invalid_api_key"
         assert "server.admin.key" in answer.error["message"]
+
+
+async def test_the_description_of_the_api_names_every_url_of_it() -> None:
+    async with ScriptedUpstream() as upstream, gateway(config(upstream.base_url, server=KEYED)) as gw:
+        document = (await gw.admin("GET", "/admin/openapi.json")).json()
+    described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    app = admin_app(cast(Crew, None), parse(SMALL, source="", env={}, folder=Path()).config)
+    served = {
+        (route.method, route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+    assert described == {(method, path) for method, path in served if path.startswith("/admin")}
+    referred = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
+    assert referred <= set(document["components"]["schemas"])
 
 
 async def test_probes_and_metrics_need_no_key() -> None:

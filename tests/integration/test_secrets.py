@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.support.gateway import CHAT, RunningGateway, gateway
+from tests.support.gateway import ADMIN_KEY, CHAT, RunningGateway, gateway
 from tests.support.redis_server import RedisServer
 from tests.support.upstream import (
     Raw,
@@ -52,7 +52,8 @@ STEPS: list[Step] = [
 
 def document(url: str, redis_url: str) -> dict[str, Any]:
     return {
-        "server": {"port": 0, "admin": {"port": 0}, "max_body_mb": 1},
+        "server": {"port": 0, "admin": {"port": 0, "key": ADMIN_KEY}, "max_body_mb": 1},
+        "ledger": "sqlite:///ledger.db",
         "store": redis_url,
         "store_timeout_s": 2,
         "upstreams": {
@@ -113,6 +114,12 @@ async def ask(
     return str(answer.headers).encode() + answer.body
 
 
+async def issue(gw: RunningGateway, what: str) -> str:
+    """A secret of a new key, or of one that is rotated."""
+    path, body = ("/admin/keys", {"name": what}) if "/" not in what else (f"/admin/keys/{what}", {})
+    return str((await gw.admin("POST", path, body)).json()["secret"])
+
+
 def written_to(folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
 
@@ -131,7 +138,11 @@ async def test_no_secret_turns_up_anywhere(
     async with ScriptedUpstream(*script) as up:
         text = json.dumps(document(up.base_url, redis_server.url))
         async with gateway(text, **env) as gw:
-            found = [answer async for answer in every_way(gw, STEPS)]
+            issued = [await issue(gw, "issued"), await issue(gw, "issued/rotate"), await issue(gw, "revoked")]
+            found = [(await gw.admin("POST", "/admin/keys/revoked/revoke")).body]
+            found += [await ask(gw, key=secret, path=path) for secret in issued for path in (CHAT, "/v1/audio/speech")]
+            found += [(await gw.admin("GET", path)).body for path in ("/admin/keys", "/admin/keys/issued")]
+            found += [answer async for answer in every_way(gw, STEPS)]
             found.append(str((await gw.metrics()).samples).encode())
         assert {seen.header("Authorization") for seen in up.requests} == {f"Bearer {UPSTREAM_KEY}"}
         assert {seen.header("x-canary-token") for seen in up.requests} == {HEADER}
@@ -139,5 +150,5 @@ async def test_no_secret_turns_up_anywhere(
     assert '"logger":"gateway.access"' in output.err
     found += [output.out.encode(), output.err.encode(), caplog.text.encode(), redis_server.content()]
     found += written_to(tmp_path)
-    for canary in CANARIES:
+    for canary in (*CANARIES, ADMIN_KEY, *issued):
         assert [piece for piece in found if canary.encode() in piece] == []

@@ -81,10 +81,15 @@ class TestDoors:
     def test_required_keys_must_exist(self) -> None:
         assert problems(UPSTREAMS + DEFAULT) == [
             (
-                "gateway.yaml:1: keys: expected at least one key"
+                "gateway.yaml:1: keys: expected at least one key, or server.admin.key with a ledger to issue some"
                 " (without keys: auth: passthrough, or auth: none on loopback), got none"
             )
         ]
+
+    def test_keys_that_can_be_issued_need_not_be_there_yet(self) -> None:
+        admin = "server: {admin: {key: an-admin-key}}\n"
+        assert problems(admin + UPSTREAMS + DEFAULT) == []
+        assert len(problems(admin + "ledger: none\n" + UPSTREAMS + DEFAULT)) == 1
 
     @pytest.mark.parametrize("auth", ["none", "passthrough"])
     def test_keys_may_be_issued_where_none_are_required(self, auth: str) -> None:

@@ -122,7 +122,7 @@ def test_an_empty_file_lacks_what_is_required() -> None:
         "gateway.yaml:1: upstreams: expected a mapping, got nothing",
         "gateway.yaml:1: routes: expected a list, got nothing",
         (
-            "gateway.yaml:1: keys: expected at least one key"
+            "gateway.yaml:1: keys: expected at least one key, or server.admin.key with a ledger to issue some"
             " (without keys: auth: passthrough, or auth: none on loopback), got none"
         ),
     ]

@@ -1,0 +1,161 @@
+"""What the admin API is, for machines that read OpenAPI: every URL under /admin, in one table.
+
+A test compares the table with the URLs that are served.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from gateway import __version__
+from gateway.config.model import IssuedKey
+
+_SCHEMAS = "#/components/schemas/"
+Schema = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    summary: str
+    answer: Schema
+    status: int = 200
+    query: tuple[tuple[str, str], ...] = ()
+    """Name and meaning of each parameter."""
+    body: Schema | None = None
+    failures: tuple[int, ...] = ()
+    """Statuses beside 401 that are to be reckoned with; each is OpenAI's error object."""
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": _SCHEMAS + name}
+
+
+def _object(**properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties}
+
+
+_ANY: Schema = {"type": "object"}
+_PROCESSES = _object(processes={"type": "array", "items": _ANY})
+
+OPERATIONS: dict[tuple[str, str], Operation] = {
+    ("GET", "/admin/openapi.json"): Operation("This document.", _ANY),
+    ("GET", "/admin/status"): Operation(
+        "What runs here: version, readiness, and of each process its configuration's hash and uptime.", _PROCESSES
+    ),
+    ("GET", "/admin/upstreams"): Operation(
+        "Of each process: how targets stand, their breakers and what retries may still use.", _PROCESSES
+    ),
+    ("POST", "/admin/keys"): Operation(
+        "Issue a key. Its secret is in this answer and nowhere else.",
+        _ref("KeyWithSecret"),
+        status=201,
+        body=_ref("IssuedKey"),
+        failures=(400, 404, 409, 503),
+    ),
+    ("GET", "/admin/keys"): Operation(
+        "Keys that were issued, in the order of their names.",
+        _object(keys={"type": "array", "items": _ref("Key")}, next={"type": ["string", "null"]}),
+        query=(
+            ("after", "name to go on after: `next` of the answer before"),
+            ("limit", "at most so many, up to 1000; default 100"),
+            ("team", "only those of a team"),
+        ),
+        failures=(400, 404, 503),
+    ),
+    ("GET", "/admin/keys/{name}"): Operation("One key.", _ref("Key"), failures=(404, 503)),
+    ("POST", "/admin/keys/{name}/rotate"): Operation(
+        "Give a key a new secret, told in this answer alone; the one before goes on for `grace_s`.",
+        _ref("KeyWithSecret"),
+        body=_object(grace_s={"type": "number", "minimum": 0, "default": 0}),
+        failures=(400, 404, 409, 503),
+    ),
+    ("POST", "/admin/keys/{name}/revoke"): Operation(
+        "End a key, and those that were issued under it, for good.", _ref("Key"), failures=(404, 503)
+    ),
+    ("GET", "/admin/budgets"): Operation(
+        "Every budget in its present period: what is spent, reserved and left.",
+        _object(budgets={"type": "array", "items": _ref("BudgetState")}),
+        failures=(503,),
+    ),
+}
+
+
+def document() -> dict[str, Any]:
+    paths: dict[str, dict[str, Any]] = {}
+    for (method, path), operation in OPERATIONS.items():
+        paths.setdefault(path, {})[method.lower()] = _described(path, operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "LLM gateway: admin API",
+            "version": __version__,
+            "description": "On the admin port, for operators. Wants `server.admin.key` as a bearer token.",
+        },
+        "security": [{"adminKey": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"adminKey": {"type": "http", "scheme": "bearer"}},
+            "schemas": _schemas(),
+        },
+    }
+
+
+def _described(path: str, operation: Operation) -> dict[str, Any]:
+    named = [part.strip("{}") for part in path.split("/") if part.startswith("{")]
+    parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in named]
+    parameters += [
+        {"name": name, "in": "query", "description": meaning, "schema": {"type": "string"}}
+        for name, meaning in operation.query
+    ]
+    answers = {str(operation.status): {"description": operation.summary, "content": _json(operation.answer)}}
+    for status in sorted({401, *operation.failures}):
+        answers[str(status)] = {"description": _FAILURES[status], "content": _json(_ref("Error"))}
+    described: dict[str, Any] = {"summary": operation.summary, "parameters": parameters, "responses": answers}
+    if operation.body is not None:
+        described["requestBody"] = {"content": _json(operation.body)}
+    return described
+
+
+_FAILURES = {
+    400: "Something in the request is wrong; the message says what.",
+    401: "Not the admin key.",
+    404: "There is none.",
+    409: "What is there already forbids it.",
+    503: "The database, the store or a process does not answer.",
+}
+
+
+def _json(schema: Schema) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _schemas() -> dict[str, Any]:
+    issued = IssuedKey.model_json_schema(ref_template=_SCHEMAS + "{model}")
+    shared = issued.pop("$defs")
+    time = {"type": ["string", "null"], "format": "date-time"}
+    state: Schema = {
+        "state": {"enum": ["active", "expired", "revoked"]},
+        "created_at": time,
+        "revoked_at": time,
+        "previous_secret_until": time,
+    }
+    count = {"type": "integer"}
+    return {
+        **shared,
+        "IssuedKey": issued,
+        "Key": {"allOf": [_ref("IssuedKey"), _object(**state)]},
+        "KeyWithSecret": {"allOf": [_ref("Key"), _object(secret={"type": "string"})]},
+        "BudgetState": _object(
+            scope={"type": "string", "description": "key:NAME, team:NAME, route:NAME or gateway"},
+            unit={"enum": ["usd", "tokens"]},
+            per={"enum": ["hour", "day", "month", "total"]},
+            limit={"type": ["number", "null"]},
+            cheap_from={"type": ["number", "null"], "description": "of a budget with on_exceeded: cheap"},
+            spent={"type": "number"},
+            reserved={"type": "number"},
+            left={"type": ["number", "null"]},
+            lost={"type": "number", "description": "the part of spent that processes which died were charged"},
+            lost_requests=count,
+            resets_at=time,
+        ),
+        "Error": _object(error=_ANY),
+    }

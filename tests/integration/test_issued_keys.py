@@ -1,0 +1,211 @@
+"""Keys that are issued, rotated and revoked while the gateway runs, on SQLite and on Postgres."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.auth.secret import make_secret
+from tests.support.gateway import ADMIN_KEY, RunningGateway, config, gateway
+from tests.support.postgres_server import PostgresServer
+from tests.support.upstream import Reply, ScriptedUpstream, chat_body, usage
+
+ANSWER = Reply.of(chat_body("Hello.", usage=usage(8, 2)))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/ledger.db"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.url
+
+
+@pytest.fixture
+def sqlite_ledger(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/ledger.db"
+
+
+@asynccontextmanager
+async def keyed(ledger: str, **sections: Any) -> AsyncIterator[RunningGateway]:
+    async with ScriptedUpstream(then=ANSWER) as up:
+        document = config(
+            up.base_url,
+            server={"port": 0, "admin": {"port": 0, "key": ADMIN_KEY}},
+            ledger=ledger,
+            teams=[{"name": "sales"}],
+            routes=[
+                {"name": "small", "match": {"models": ["gpt-5-nano"]}, "upstream": "up"},
+                {"name": "default", "upstream": "up"},
+            ],
+            **{"auth": "required", "keys": [{"name": "boss", "key": "boss-secret", "models": ["gpt-5-*"]}], **sections},
+        )
+        async with gateway(document) as gw:
+            yield gw
+
+
+async def create(gw: RunningGateway, **fields: Any) -> dict[str, Any]:
+    answer = await gw.admin("POST", "/admin/keys", fields)
+    assert answer.status == 201, answer.body
+    return dict(answer.json())
+
+
+async def until_status(gw: RunningGateway, secret: str, status: int) -> float:
+    """Ask until the answer is `status`; seconds it took."""
+    began = time.monotonic()
+    async with asyncio.timeout(10):
+        while (await gw.chat(key=secret)).status != status:
+            pass
+    return time.monotonic() - began
+
+
+async def test_a_key_lives_from_its_creation_to_its_revocation_on_every_replica(ledger: str) -> None:
+    async with keyed(ledger) as one, keyed(ledger) as other:
+        created = await create(one, name="bot", team="sales", tags={"env": "test"})
+        secret = created.pop("secret")
+        assert (created["state"], created["team"], created["tags"]) == ("active", "sales", {"env": "test"})
+        assert (await one.chat(key=secret)).status == 200
+        await until_status(other, secret, 200)
+
+        rotated = (await other.admin("POST", "/admin/keys/bot/rotate", {"grace_s": 3600})).json()
+        assert (await other.chat(key=rotated["secret"])).status == 200
+        await until_status(one, rotated["secret"], 200)
+        assert (await one.chat(key=secret)).status == 200
+        last = (await one.admin("POST", "/admin/keys/bot/rotate")).json()["secret"]
+        assert [(await one.chat(key=each)).status for each in (secret, rotated["secret"], last)] == [401, 401, 200]
+
+        await until_status(other, last, 200)
+        assert (await one.admin("POST", "/admin/keys/bot/revoke")).json()["state"] == "revoked"
+        assert (await one.chat(key=last)).status == 401
+        await until_status(other, last, 401)
+        assert (await other.admin("GET", "/admin/keys/bot")).json()["state"] == "revoked"
+        assert [key["name"] for key in (await other.admin("GET", "/admin/keys")).json()["keys"]] == ["bot"]
+        again = await one.admin("POST", "/admin/keys", {"name": "bot"})
+        assert (again.status, again.error["code"]) == (409, "conflict")
+        assert (await one.admin("POST", "/admin/keys/bot/rotate")).status == 409
+
+
+async def test_whatever_is_no_key_gets_one_and_the_same_answer(sqlite_ledger: str) -> None:
+    async with keyed(sqlite_ledger) as gw:
+        revoked = (await create(gw, name="gone"))["secret"]
+        await gw.admin("POST", "/admin/keys/gone/revoke")
+        late = (await create(gw, name="late", expires_at="2999-01-01T00:00:00Z"))["secret"]
+        with sqlite3.connect(sqlite_ledger.removeprefix("sqlite:///")) as database:
+            database.execute(
+                "UPDATE issued_keys SET changed = 99, settings = replace(settings, '2999', '2001') WHERE name = 'late'"
+            )
+            database.execute("UPDATE issued_keys_version SET version = 99")
+        await until_status(gw, late, 401)
+        wrong = [revoked, late, make_secret(), revoked[:-1] + "!", "gwk_", "sk-unknown", "x" * 5000, None]
+        answers = [await gw.chat(key=key) for key in wrong]
+        assert {(answer.status, answer.body) for answer in answers} == {(401, answers[0].body)}
+        assert answers[0].error["code"] == "invalid_api_key"
+        assert (await gw.admin("GET", "/admin/keys/late")).json()["state"] == "expired"
+
+
+async def test_a_key_may_do_what_it_was_given_and_no_more(sqlite_ledger: str) -> None:
+    async with keyed(sqlite_ledger) as gw:
+        narrow = (await create(gw, name="narrow", routes=["small"]))["secret"]
+        assert (await gw.chat(key=narrow, model="gpt-5-nano")).status == 200
+        assert (await gw.chat(key=narrow, model="gpt-5")).status == 404
+        named = (await create(gw, name="named", models=["gpt-5-*"]))["secret"]
+        assert (await gw.chat(key=named, model="gpt-5-mini")).status == 200
+        refused = await gw.chat(key=named, model="gpt-4o")
+        assert (refused.status, refused.error["code"]) == (404, "model_not_found")
+        away = {"Authorization": f"Bearer {named}"}
+        assert (await gw.request("POST", "/v1/audio/speech", body=b"{}", headers=away)).status == 403
+        limited = (await create(gw, name="limited", limits={"requests_per_minute": 2}))["secret"]
+        statuses = [(await gw.chat(key=limited)).status for _ in range(3)]
+        assert statuses == [200, 200, 429]
+        thrifty = (await create(gw, name="thrifty", budgets=[{"tokens": 25, "per": "total"}]))["secret"]
+        assert [(await gw.chat(key=thrifty, max_tokens=4)).status for _ in range(3)] == [200, 200, 429]
+        [state] = [b for b in (await gw.admin("GET", "/admin/budgets")).json()["budgets"] if b["unit"] == "tokens"]
+        assert (state["scope"], state["limit"], state["spent"], state["left"]) == ("key:thrifty", 25, 20, 5)
+
+
+async def test_a_key_never_exceeds_its_issuer(sqlite_ledger: str) -> None:
+    async with keyed(sqlite_ledger) as gw:
+        parent = await create(gw, name="parent", issuer="boss", models=["gpt-5-*"], limits={"requests_per_minute": 3})
+        child = (await create(gw, name="child", issuer="parent"))["secret"]
+        for fields in ({"models": ["*"]}, {"models": ["gpt-4o"]}, {"team": "sales"}, {"passthrough": ["/v1/files"]}):
+            refused = await gw.admin("POST", "/admin/keys", {"name": "greedy", "issuer": "parent", **fields})
+            assert refused.status == 400
+            assert "'parent'" in refused.error["message"]
+        assert (await gw.chat(key=child, model="gpt-4o")).status == 404
+        statuses = [(await gw.chat(key=key)).status for key in (child, parent["secret"], child, child)]
+        assert statuses == [200, 200, 200, 429]
+        await gw.admin("POST", "/admin/keys/parent/revoke")
+        assert (await gw.chat(key=child)).status == 401
+        assert (await gw.admin("POST", "/admin/keys", {"name": "orphan", "issuer": "parent"})).status == 400
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "name: Field required"),
+        ({"name": "bad name"}, "name: "),
+        ({"name": "boss"}, "key in the configuration"),
+        ({"name": "anonymous"}, "kept for callers without a key"),
+        ({"name": "a", "team": "sails"}, "team: expected a name from `teams`, got 'sails' (did you mean 'sales'?)"),
+        ({"name": "a", "routes": ["smal"]}, "routes[0]: expected a name from `routes`"),
+        ({"name": "a", "key": "mine"}, "key: expected a known field"),
+        ({"name": "a", "budgets": [{"usd": 5, "per": "day", "on_exceeded": "cheap"}]}, "on_exceeded"),
+        ({"name": "a", "expires_at": "2001-01-01T00:00:00Z"}, "expires_at: expected a time to come"),
+        ({"name": "a", "expires_at": "2999-01-01T00:00:00"}, "expires_at"),
+        ({"name": "a", "issuer": "nobody"}, "No key named 'nobody' was issued"),
+    ],
+)
+async def test_a_description_that_does_not_hold_is_refused_with_what_is_wrong(
+    fields: dict[str, Any], said: str, sqlite_ledger: str
+) -> None:
+    async with keyed(sqlite_ledger) as gw:
+        answer = await gw.admin("POST", "/admin/keys", fields)
+        assert answer.status == 400
+        assert said in answer.error["message"]
+
+
+async def test_without_the_database_the_keys_last_known_go_on(sqlite_ledger: str) -> None:
+    async with keyed(sqlite_ledger) as gw:
+        secret = (await create(gw, name="bot"))["secret"]
+        with sqlite3.connect(sqlite_ledger.removeprefix("sqlite:///")) as database:
+            database.execute("DROP TABLE issued_keys_version")
+        await gw.until(lambda scrape: scrape("gateway_keys_age_seconds") > 1)
+        assert (await gw.chat(key=secret)).status == 200
+        assert (await gw.chat(key=make_secret())).status == 401
+
+
+async def test_a_process_that_never_saw_its_database_does_not_call_keys_wrong(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").mkdir()
+    async with keyed(f"sqlite:///{tmp_path}/ledger.db") as gw:
+        answer = await gw.chat(key=make_secret())
+        assert (answer.status, answer.error["code"]) == (503, "keys_unavailable")
+        assert (await gw.chat(key="boss-secret")).status == 200
+        assert (await gw.chat(key="made-up")).status == 401
+        refused = await gw.admin("POST", "/admin/keys", {"name": "bot"})
+        assert (refused.status, refused.error["code"]) == (503, "database_unavailable")
+
+
+async def test_without_a_ledger_no_keys_can_be_issued() -> None:
+    async with keyed("none") as gw:
+        answer = await gw.admin("POST", "/admin/keys", {"name": "bot"})
+        assert answer.status == 404
+        assert "`ledger`" in answer.error["message"]
+
+
+async def test_nobody_issues_a_key_without_the_admin_key(sqlite_ledger: str) -> None:
+    async with keyed(sqlite_ledger) as gw:
+        for key in (None, "boss-secret"):
+            assert (await gw.admin("POST", "/admin/keys", {"name": "bot"}, key=key)).status == 401
+
+
+async def test_a_revoked_key_is_not_handed_on_to_the_upstream(sqlite_ledger: str) -> None:
+    async with keyed(sqlite_ledger, auth="passthrough") as gw:
+        secret = (await create(gw, name="bot"))["secret"]
+        await gw.admin("POST", "/admin/keys/bot/revoke")
+        assert (await gw.chat(key=secret)).status == 401
+        assert (await gw.chat(key="sk-their-own")).status == 200
