@@ -4,17 +4,20 @@ Any server that can build an `Incoming` and offer a `Client` can stand in front 
 the pipeline knows no other side of HTTP serving.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from dataclasses import field
+from typing import Any, Protocol, TypeVar
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from gateway.value import value
+
+T = TypeVar("T")
 Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 """Case-insensitive, order-keeping, repeats allowed."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Incoming:
     """One request as read from the wire: body complete, decoded and within its size limit."""
 
@@ -23,6 +26,19 @@ class Incoming:
     body: bytes
     received_s: float
     """Monotonic time at which the head had arrived."""
+    derived: dict[Callable[..., Any], Any] = field(default_factory=dict)
+    """What was worked out from `headers` alone; requests whose heads are the same bytes have it in common."""
+
+    def once(self, work: Callable[[Headers], T]) -> T:
+        """`work(headers)`, done for the first of all requests with the same head: programs send one head for all.
+
+        `work` must be a plain function of the headers, and its result is nobody's to change.
+        """
+        try:
+            result: T = self.derived[work]
+        except KeyError:
+            result = self.derived[work] = work(self.headers)
+        return result
 
 
 class Client(Protocol):

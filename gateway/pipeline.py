@@ -20,7 +20,7 @@ from gateway.accounting.prices import PriceTable
 from gateway.admission.admit import HIT, Admission, CheapWanted, Demand
 from gateway.admission.keeper import Grant
 from gateway.auth.identify import Identifier
-from gateway.cache.directives import parse_directives
+from gateway.cache.directives import directives_in
 from gateway.cache.entry import Entry
 from gateway.cache.headers import forward_headers, hit_headers
 from gateway.cache.key import CacheKey, bypass_reason, cache_key, scope_of
@@ -42,6 +42,7 @@ from gateway.upstream.call import Answer, EventStream, Outgoing, Upstreams
 from gateway.upstream.collect import Collector, read_answer
 from gateway.upstream.metered import MeteredCollector
 from gateway.upstream.relay import relay
+from gateway.value import value
 from gateway.values import Decision, Request, Target, Transcript, Usage
 from gateway.wire import headers as wire_headers
 from gateway.wire import json_bytes
@@ -56,7 +57,7 @@ JSON_TYPE = ("Content-Type", "application/json")
 STREAM_TYPE = ("Content-Type", "text/event-stream; charset=utf-8")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Turn:
     """One request being served: what it is, who gets the answer, and what became known of it."""
 
@@ -66,7 +67,7 @@ class Turn:
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Slot:
     """Where the answer to a request is, or will be, cached."""
 
@@ -177,7 +178,7 @@ class Pipeline:
     async def _look_up(self, turn: Turn, request: Request, route: Route, decision: Decision) -> Hit | Slot | None:
         """The stored answer, or where the new one goes; None when this request has nothing to do with the cache."""
         record = turn.record
-        directives = parse_directives(", ".join(turn.incoming.headers.getall("cache-control", ())))
+        directives = turn.incoming.once(directives_in)
         if route.cache is None or record.caller is None:
             if directives.only_if_cached:
                 raise CacheMissRequired
@@ -229,10 +230,12 @@ class Pipeline:
 
     async def _forward(self, turn: Turn, request: Request, decision: Decision, slot: Slot | None, grant: Grant) -> None:
         record = turn.record
-        is_own = record.caller is not None and record.caller.has_own_credentials
+        headers = turn.incoming.once(wire_headers.to_upstream_as_ours)
+        if record.caller is not None and record.caller.has_own_credentials:
+            headers = wire_headers.to_upstream(turn.incoming.headers, own_credentials=True)
         outgoing = Outgoing(
             path=turn.endpoint.path,
-            headers=wire_headers.to_upstream(turn.incoming.headers, own_credentials=is_own),
+            headers=headers,
             body=partial(outgoing_body, turn.endpoint, request),
             is_stream=request.is_stream,
         )

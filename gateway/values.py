@@ -5,8 +5,10 @@ plain integers, money is integer nano-dollars (1 USD = 10**9), times are seconds
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
+
+from gateway.value import value
 
 NANO = 1_000_000_000
 """Nano-dollars in a dollar."""
@@ -23,7 +25,7 @@ CostSource = Literal["reported", "computed", "estimated"]
 CacheOutcome = Literal["hit", "miss", "bypass"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Caller:
     """Who asks, as far as admission, routing and accounting care."""
 
@@ -40,7 +42,7 @@ class Caller:
     """Under `auth: passthrough`: the client's own credentials go upstream in place of ours."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Request:
     """One inference request. `fields` is `body` parsed, and is read, never written.
 
@@ -63,8 +65,23 @@ class Request:
     """The limit that holds, after the route's policy."""
     edits: Mapping[str, Any] = field(default_factory=dict)
 
+    def capped(self, completion_cap: int | None, edits: Mapping[str, Any]) -> "Request":
+        """The same with another limit and other edits (`dataclasses.replace` takes three times as long)."""
+        return Request(
+            self.endpoint,
+            self.body,
+            self.fields,
+            self.model,
+            self.is_stream,
+            self.wants_usage,
+            self.choices,
+            self.completion_caps,
+            completion_cap,
+            edits,
+        )
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class Estimate:
     """What a request is worth before it is sent."""
 
@@ -74,7 +91,7 @@ class Estimate:
     """The most it may generate over all choices; None when nothing bounds it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Standing:
     """How much is left of a rate limit, of several the tightest."""
 
@@ -85,7 +102,7 @@ class Standing:
     """Seconds until all of it is there again, if nobody takes any meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Target:
     """One model on one upstream, written `openai/gpt-4o-mini`."""
 
@@ -102,7 +119,7 @@ class Target:
         return cls(upstream, model)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """Where a request goes and why: `targets` in the order they are tried, never empty."""
 
@@ -117,7 +134,7 @@ class Decision:
     """What a saving by tier is measured against: the expensive tier's first target, on `auto` routes."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Usage:
     """Token counts as billed. `cached_input` is part of `input`, `reasoning` part of `output`."""
 
@@ -129,7 +146,7 @@ class Usage:
     """What the upstream itself says the call cost, where it does."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rates:
     """Prices of one model in integer pico-dollars a token (USD per million tokens times 10**6).
 
@@ -141,7 +158,7 @@ class Rates:
     output: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ModelLimits:
     """The most tokens that a model takes; None where nobody says."""
 
@@ -150,13 +167,13 @@ class ModelLimits:
     completion: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cost:
     nanousd: int
     source: CostSource
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Transcript:
     """What an upstream answered, once it is over.
 

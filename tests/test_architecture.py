@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 FLOORS = (  # a room may import itself and what lies on a floor below; rooms of one floor do not know each other
     {"gateway"},
-    {"errors", "clock"},
+    {"errors", "clock", "value"},
     {"values"},
     {"record", "exchange"},
     {"config"},

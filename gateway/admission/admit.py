@@ -14,7 +14,6 @@ import secrets
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from gateway.admission.keeper import Grant, Keeper
@@ -26,6 +25,7 @@ from gateway.admission.told import told
 from gateway.clock import Clock
 from gateway.config.model import Config, IssuedKey
 from gateway.errors import BudgetUnavailable, CompletionUnbounded, PriceUnknown, StoreUnavailable
+from gateway.value import value
 from gateway.values import NANO, Caller, Standing
 
 _MOST_CHARGED = 10**15
@@ -35,7 +35,7 @@ _READ_AT_ONCE = 100
 """Budgets by one run of the script: about a millisecond of the server's time."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Demand:
     """The most a request may use; the prompt's part is the least it is charged if its process dies."""
 

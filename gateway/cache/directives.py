@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from gateway.exchange import Headers
+
 _MOST_S = 2**31
 """What RFC 9111, 1.2.2 has caches take for any larger number of seconds."""
 _DIRECTIVE = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9a-z-]+)(?:=(?:"([^"\\]*)"|([^\s",;]+)))?\s*', re.IGNORECASE)
@@ -30,6 +32,11 @@ class Directives:
 
 
 _NOTHING_ASKED = Directives()
+
+
+def directives_in(headers: Headers) -> Directives:
+    """What a request with these headers asks."""
+    return parse_directives(", ".join(headers.getall("cache-control", ())))
 
 
 def parse_directives(header: str | None) -> Directives:

@@ -1,6 +1,5 @@
 """The routing of one configuration: its tiers and, for each `auto` route, a classifier and a threshold."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from gateway.config.model import Config, Route, Tier
@@ -53,7 +52,7 @@ class Router:
         if decision.tier != "expensive" or "cheap" not in self._tiers:
             return None
         dearer = decision.compare_with or decision.targets[0]
-        return replace(decision, targets=self._tiers["cheap"], tier="cheap", reason="budget", compare_with=dearer)
+        return Decision(self._tiers["cheap"], "cheap", "budget", decision.probability, dearer)
 
 
 def _forced_tier(route: Route, forced: str | None) -> Tier | None:

@@ -5,16 +5,18 @@ is the one place where requests are refused; `ambiguity` says what it refuses be
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import field
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from multidict import CIMultiDict, istr
+from multidict import CIMultiDict, CIMultiDictProxy, istr
 
 from gateway.exchange import Headers
 from gateway.server.client import SERVER_HEADER
+from gateway.value import value
 from gateway.wire.endpoint import Endpoint
 
 MAX_HEAD_BYTES = 16 << 10
@@ -34,18 +36,23 @@ _LENGTH = re.compile(r"[0-9]{1,10}")
 _HOST = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:\[\]%-]*")
 """RFC 3986, 3.2.2 and 3.2.3, loosely: nothing in it passes for a path, a user or a second host."""
 _NAMES_KEPT = 512
+_HEADS_KNOWN = 1024
+_WORTH_KNOWING = 2048
+"""Bytes. With what is derived from them all known heads take some 8 MB at most."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Head:
     """The head of a request that the lane serves."""
 
     endpoint: Endpoint
-    headers: CIMultiDict[str]
+    headers: CIMultiDictProxy[str]
     length: int
     """Bytes of the body that follows."""
     keeps_alive: bool
     """False when the client wants the connection closed after the answer."""
+    derived: dict[Callable[..., Any], Any] = field(default_factory=dict, compare=False)
+    """See `Incoming`."""
 
 
 class HeadReader:
@@ -54,6 +61,8 @@ class HeadReader:
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._endpoints = {b"POST /v1%s HTTP/1.1" % endpoint.path.encode(): endpoint for endpoint in endpoints}
         self._names = _Names()
+        self._known: dict[bytes, Head] = {}
+        """Programs send the same head with every request, but for the length: few are read more than once."""
 
     def may_begin_with(self, data: bytes) -> bool:
         """Whether a head that `read` accepts may begin with `data`, which has no empty line yet."""
@@ -66,6 +75,17 @@ class HeadReader:
 
     def read(self, head: bytes) -> Head | None:
         """`head`, its empty line included, or None: it has not the one plain form that the lane serves."""
+        known = self._known.get(head)
+        if known is not None:
+            return known
+        read = self._read(head)
+        if read is not None and len(head) <= _WORTH_KNOWING:
+            if len(self._known) >= _HEADS_KNOWN:
+                self._known.clear()
+            self._known[head] = read
+        return read
+
+    def _read(self, head: bytes) -> Head | None:
         endpoint = self._endpoints.get(head[: head.find(b"\r\n")])
         if endpoint is None or len(head) > MAX_HEAD_BYTES or b" \r\n" in head or b"\t\r\n" in head:
             return None
@@ -86,7 +106,7 @@ class HeadReader:
             or ambiguity(headers) is not None
         ):
             return None
-        return Head(endpoint, headers, int(lengths[0]), connection == "keep-alive")
+        return Head(endpoint, CIMultiDictProxy(headers), int(lengths[0]), connection == "keep-alive")
 
 
 class _Names(dict[bytes, istr]):

@@ -277,7 +277,7 @@ class Connection(asyncio.Protocol):
     def _start(self, head: Head) -> None:
         parts, self._parts, self._head = self._parts, [], None
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        incoming = Incoming(request_id(head.headers), head.headers, body, self._received_s)
+        incoming = Incoming(request_id(head.headers), head.headers, body, self._received_s, head.derived)
         self._client = LaneClient(self, closes=self._is_last(head))
         self._phase, self.deadline = Phase.SERVING, math.inf
         if self.is_full and self._transport is not None:

@@ -15,6 +15,7 @@ from gateway.app import Gateway, running_gateway
 from gateway.config.load import Loaded
 from gateway.config.model import Server, Tls
 from gateway.errors import ConfigError
+from gateway.server import heap
 from gateway.server.admin import admin_app
 from gateway.server.crew import Alone
 from gateway.server.lane import Lane
@@ -86,6 +87,7 @@ async def serve(loaded: Loaded, announce: Callable[[Serving], None], *, encoding
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     async with running(loaded, encodings=encodings) as serving:
+        heap.settle()
         announce(serving)
         await stop.wait()
         log.info("stopping: requests in flight have %g s to finish", loaded.config.server.drain_s)

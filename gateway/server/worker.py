@@ -17,7 +17,7 @@ import uvloop
 from gateway.app import Gateway
 from gateway.config.load import Loaded
 from gateway.errors import ConfigError, GatewayError
-from gateway.server import frames
+from gateway.server import frames, heap
 from gateway.server.crew import Arguments, answer, told
 from gateway.server.frames import Kind
 from gateway.server.run import running
@@ -44,6 +44,7 @@ async def work(channel: socket.socket) -> None:
     async with running(loaded, is_worker=True) as serving:
         gateway = serving.gateway
         assert gateway is not None
+        heap.settle()
         frames.send(writer, Kind.URL, serving.url.encode())
         pushing = asyncio.create_task(_push(writer, gateway.metrics), name="push metrics")
         answering = asyncio.create_task(_answer_all(reader, writer, gateway, stop), name="answer the supervisor")

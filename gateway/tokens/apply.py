@@ -1,7 +1,7 @@
 """What a route's `tokens:` section makes of a request: trimmed, counted, shortened, its completion capped."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from gateway.config.model import Tokens
@@ -10,10 +10,11 @@ from gateway.tokens.policy import cap_completion, too_long
 from gateway.tokens.rewrite import LISTS, messages_of, rewritten
 from gateway.tokens.turns import oldest
 from gateway.tokens.whitespace import trimmed
+from gateway.value import value
 from gateway.values import Estimate, Request
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Applied:
     """A request within its route's policy."""
 

@@ -1,9 +1,7 @@
 """What a route allows: the longest prompt, the longest completion. Pure; counting is `count.py`."""
 
 import heapq
-import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from operator import itemgetter
 
 from gateway.config.model import Tokens
@@ -45,13 +43,16 @@ def cap_completion(request: Request, policy: Tokens) -> Request:
     if request.endpoint == "embeddings":
         return request
     if not request.completion_caps:
-        return replace(request, completion_cap=_default_cap(policy))
-    highest = policy.max_completion if policy.max_completion is not None else sys.maxsize
+        cap = _default_cap(policy)
+        return request if cap == request.completion_cap else request.capped(cap, request.edits)
+    highest = policy.max_completion
+    if highest is None or max(request.completion_caps.values()) <= highest:
+        return request
     edits = {name: highest for name, cap in request.completion_caps.items() if cap > highest}
-    cap = min(highest, max(request.completion_caps.values()))
-    return replace(request, completion_cap=cap, edits={**request.edits, **edits})
+    return request.capped(highest, {**request.edits, **edits})
 
 
 def _default_cap(policy: Tokens) -> int | None:
-    caps = [cap for cap in (policy.default_completion, policy.max_completion) if cap is not None]
-    return min(caps, default=None)
+    if policy.default_completion is None or policy.max_completion is None:
+        return policy.max_completion if policy.default_completion is None else policy.default_completion
+    return min(policy.default_completion, policy.max_completion)

@@ -5,8 +5,8 @@ organisation, cookies, addresses); towards the client nothing may reveal or outl
 connection (cookies, alternative services, its framing).
 """
 
+import os
 import re
-import secrets
 
 from multidict import CIMultiDict
 
@@ -67,6 +67,7 @@ _NOT_CLIENT = _HOP_BY_HOP | {
 }
 _NOT_CLIENT_PREFIXES = ("x-gateway-", "access-control-")
 
+_NOT_IN_A_LINE = re.compile(r"[^\x20-\x7e]")
 _SANE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
@@ -75,7 +76,7 @@ def request_id(headers: Headers) -> str:
     given = headers.get("x-request-id")
     if given is not None and _SANE_ID.fullmatch(given):
         return given
-    return f"req_{secrets.token_hex(12)}"
+    return f"req_{os.urandom(12).hex()}"
 
 
 def to_upstream(headers: Headers, *, own_credentials: bool, keep: frozenset[str] = frozenset()) -> CIMultiDict[str]:
@@ -88,6 +89,11 @@ def to_upstream(headers: Headers, *, own_credentials: bool, keep: frozenset[str]
         if (lower := name.lower()) in kept
         or not (lower in _NOT_UPSTREAM or lower in named or lower.startswith(_NOT_UPSTREAM_PREFIXES))
     )
+
+
+def to_upstream_as_ours(headers: Headers) -> CIMultiDict[str]:
+    """`to_upstream` for all whose requests go on with the operator's credentials."""
+    return to_upstream(headers, own_credentials=False)
 
 
 def to_client(headers: Headers, *, keep: frozenset[str] = frozenset(), are_limits_ours: bool = False) -> Pairs:
@@ -118,7 +124,7 @@ def from_record(record: Record) -> Pairs:
     if record.decision is not None and record.decision.tier != "none":
         pairs.append(("x-gateway-tier", record.decision.tier))
     if record.target is not None:
-        pairs.append(("x-gateway-model", _one_line(str(record.target))))
+        pairs.append(("x-gateway-model", one_line(str(record.target))))
     if record.estimate is not None:
         pairs.append(("x-gateway-prompt-tokens", str(record.estimate.prompt_tokens)))
     if record.dropped_messages:
@@ -156,6 +162,8 @@ def _connection_tokens(headers: Headers) -> frozenset[str]:
     )
 
 
-def _one_line(value: str) -> str:
+def one_line(value: str) -> str:
     """A client names models; what it names must not become a header of its own."""
-    return re.sub(r"[^\x20-\x7e]", "?", value)
+    if value.isascii() and value.isprintable():
+        return value
+    return _NOT_IN_A_LINE.sub("?", value)

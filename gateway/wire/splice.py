@@ -12,6 +12,8 @@ import orjson
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_PLAIN_VALUE = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*"|[0-9a-z.+-]+)')
+"""A colon and what mostly follows it: a string without escapes, a number or a word."""
 _SCALAR = re.compile(rb"[^,\]}\s]+")
 _NESTING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
 
@@ -59,37 +61,42 @@ def splice(body: bytes, fields: Mapping[str, Any], edits: Mapping[str, Any]) -> 
     `fields` is `body` parsed: a non-empty JSON object without repeats of the edited keys.
     """
     replaced = []
-    appended = []
+    appended = b""
     for key, value in edits.items():
         raw = orjson.dumps(value)
         if key in fields:
-            member = _find(body, key)
-            replaced.append((member.start, member.end, raw))
+            replaced.append((*_find(body, key), raw))
         else:
-            appended.append(b"," + orjson.dumps(key) + b":" + raw)
-    pieces = []
+            appended += b",%b:%b" % (orjson.dumps(key), raw)
+    if appended:
+        last = body.rindex(b"}")
+        replaced.append((last, last, appended))
+    replaced.sort()
+    pieces: list[bytes] = []
     done = 0
-    for start, end, raw in sorted(replaced):
-        pieces += [body[done:start], raw]
+    for start, end, raw in replaced:
+        pieces += (body[done:start], raw)
         done = end
-    if not appended:
-        return b"".join([*pieces, body[done:]])
-    last = body.rindex(b"}")
-    return b"".join([*pieces, body[done:last], *appended, body[last:]])
+    pieces.append(body[done:])
+    return b"".join(pieces)
 
 
-def _find(body: bytes, key: str) -> Member:
-    """The top-level member `key`, which is known to be there.
+def _find(body: bytes, key: str) -> tuple[int, int]:
+    """Where the value of the top-level member `key`, which is known to be there, starts and ends.
 
     Unless it is spelled with escapes, its quoted name stands in the bytes; if that stands there
     only once (as no other key and no string value), it is the member, and no scan is needed.
     """
-    quoted = b'"%s"' % key.encode()
-    at = body.find(quoted)
-    if at >= 0 and body.find(quoted, at + 1) < 0 and b"\\u00" not in body:
-        start = _value_start(body, at + len(quoted))
-        return Member(key, start, _value_end(body, start))
-    return next(member for member in members(body) if member.key == key)
+    quoted = b'"%b"' % key.encode()
+    if body.count(quoted) == 1 and b"\\u00" not in body:
+        after = body.index(quoted) + len(quoted)
+        plain = _PLAIN_VALUE.match(body, after)
+        if plain is not None:
+            return plain.span(1)
+        start = _value_start(body, after)
+        return start, _value_end(body, start)
+    member = next(member for member in members(body) if member.key == key)
+    return member.start, member.end
 
 
 def _skip_space(body: bytes, at: int) -> int:
