@@ -1,5 +1,6 @@
 """`POST /v1/embeddings`: a prompt in, vectors out. Nothing is generated, nothing is streamed."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -10,6 +11,8 @@ from gateway.wire.body import required_text
 from gateway.wire.endpoint import Endpoint, Json
 from gateway.wire.prompts import check_prompt, last_text
 from gateway.wire.usage import chat_usage
+
+_EMPTY = re.compile(rb"\[\s*\]")
 
 
 class Embeddings(Endpoint):
@@ -38,7 +41,7 @@ class Embeddings(Endpoint):
         """
         start, end = body.find(b"["), body.rfind(b"]")
         if 0 <= start < end:
-            has_any = b"false" if body[start + 1 : end].isspace() or end == start + 1 else b"true"
+            has_any = b"false" if _EMPTY.match(body, start) else b"true"
             rest = json_bytes.object_in(body[:start] + has_any + body[end + 1 :])
             if rest is not None and isinstance(rest.get("data"), bool) and "usage" in rest:
                 return rest

@@ -85,7 +85,14 @@ def test_usage_is_read_past_the_vectors_wherever_it_stands(document: dict[str, A
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"data":[],"usage":{"prompt_tokens":5}}', b'{"data":[ ],"usage":{}}', b"{}", b'{"x":[1],"usage":{}}']
+    "body",
+    [
+        b'{"data":[],"usage":{},"x":[1]}',
+        b'{"data":[],"usage":{"prompt_tokens":5}}',
+        b'{"data":[ ],"usage":{}}',
+        b"{}",
+        b'{"x":[1],"usage":{}}',
+    ],
 )
 def test_an_answer_without_vectors_is_not_finished(body: bytes) -> None:
     read = EMBEDDINGS.read(body)
