@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from gateway.accounting.cost import waste_nanousd
+from gateway.accounting.ledger import Ledger
 from gateway.accounting.prices import PriceTable
 from gateway.admission.admit import Admission
 from gateway.admission.memory import MemoryAdmissionStore
@@ -101,9 +102,13 @@ async def running_gateway(
 
         waste = await stack.enter_async_context(WasteWatch(counter, report))
 
+        ledger = await _ledger(config, clock, admission, metrics, stack)
+
         def observe(record: Record) -> None:
             metrics.observe(record)
             access_log.write(record)
+            if ledger is not None:
+                ledger.observe(record)
 
         callers = Callers(config)
         issued = await _issued_keys(config, callers, clock, admission, stack)
@@ -189,6 +194,21 @@ def _encodings(server: Server) -> Encodings:
     if is_fast and find_spec("toktok") is None:
         raise ConfigError(["server.encoder: toktok is not installed: pip install 'llm-gateway[fast]', or use tiktoken"])
     return Encodings(is_fast=is_fast)
+
+
+async def _ledger(
+    config: Config, clock: Clock, admission: Admission, metrics: Metrics, stack: AsyncExitStack
+) -> Ledger | None:
+    """Started, and by itself getting to its database: nobody waits for that."""
+    if config.ledger == "none":
+        return None
+    database = await stack.enter_async_context(Database(config.ledger))
+    ledger = Ledger(database, clock, retention_days=config.ledger_retention_days)
+    ledger.lost = lambda: (admission.lost.grants, admission.lost.nanousd)
+    metrics.gauge("gateway_ledger_up", lambda: {(): int(ledger.is_up)})
+    metrics.gauge("gateway_ledger_queued_rows", lambda: {(): ledger.queued})
+    metrics.gauge("gateway_ledger_dropped_total", lambda: {(): ledger.dropped})
+    return await stack.enter_async_context(ledger)
 
 
 async def _stores(

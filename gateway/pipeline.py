@@ -187,6 +187,7 @@ class Pipeline:
         reason = bypass_reason(request)
         if reason is None:
             key = cache_key(request, decision, scope=scope_of(record.caller, route.cache.share))
+            record.cache_key = key.name
             looked_up = await self.cache.lookup(key, directives)
             if isinstance(looked_up, Hit):
                 record.cache = "hit"
@@ -362,6 +363,7 @@ class Pipeline:
 
     async def _charge(self, record: Record, request: Request, transcript: Transcript) -> None:
         """Book what an answer used: as the upstream reported it, else as we count it."""
+        record.finish_reason = transcript.finish_reason
         if record.decision is not None and record.target is not None:
             await self._recount(record, request, record.decision.targets[0].model, record.target.model)
         if transcript.usage is not None:

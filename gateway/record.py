@@ -49,6 +49,8 @@ class Record:
     target: Target | None = None
     """The one that answered, now or when the cache entry was made."""
     cache: CacheOutcome | None = None
+    cache_key: str | None = None
+    """Hash of the request and its sharing scope: equal for requests that one stored answer would serve."""
     cache_detail: str | None = None
     """Why the cache was bypassed; a fixed few words."""
     standing: dict[str, Standing] = field(default_factory=dict)
@@ -64,6 +66,8 @@ class Record:
     """Its stream was ended at what had been reserved for it: the upstream went past the completion limit."""
     is_success: bool = False
     """A complete answer reached the client."""
+    finish_reason: str | None = None
+    """In the upstream's words; None for hits, and where an answer broke off."""
     usage: Usage | None = None
     is_usage_reported: bool = False
     """`usage` is what the upstream said, not what we counted."""
@@ -71,7 +75,7 @@ class Record:
     """None when nothing was spent: hits and refusals. A call without a known price has `price_unknown`."""
     price_unknown: bool = False
     saved_nanousd: dict[str, int] = field(default_factory=dict)
-    """Reason (`cache`, `tier`, `trim`) → nano-dollars not spent."""
+    """Reason (`cache`, `coalesced`, `tier`, `trim`) → nano-dollars not spent."""
     first_byte_s: float | None = None
     """From the start to the first byte of the answer leaving for the client."""
     upstream_s: float = 0.0

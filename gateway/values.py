@@ -136,14 +136,22 @@ class Decision:
 
 @value
 class Usage:
-    """Token counts as billed. `cached_input` is part of `input`, `reasoning` part of `output`."""
+    """Token counts as billed. `cached_input`, `cache_write` and `audio_input` are disjoint parts of `input`, `reasoning`
+    and `audio_output` parts of `output`."""
 
     input: int
     output: int
     cached_input: int = 0
+    """Read from the upstream's own cache."""
     reasoning: int = 0
     cost_nanousd: int | None = None
     """What the upstream itself says the call cost, where it does."""
+    cache_write: int = 0
+    """Put into the upstream's own cache, where it charges for that."""
+    audio_input: int = 0
+    audio_output: int = 0
+    service_tier: str | None = None
+    """The class of service the upstream says it gave: `default`, `flex`, `priority`, …"""
 
 
 @value
@@ -156,6 +164,15 @@ class Rates:
     input: int
     cached_input: int
     output: int
+    cache_write: int | None = None
+    """None: as `input`."""
+    audio_input: int | None = None
+    """None: nobody says what sound costs, which is not what text costs."""
+    audio_output: int | None = None
+    longer: "tuple[tuple[int, Rates], ...]" = ()
+    """Ascending: a prompt of more tokens than this is charged at these, all of its request."""
+    service_tiers: Mapping[str, int] = field(default_factory=dict)
+    """Class of service → thousandths of the price; 1000 where it is not named."""
 
 
 @value
@@ -188,3 +205,5 @@ class Transcript:
     usage: Usage | None = None
     completion_text: str | None = None
     """What was generated so far, kept only where `usage` is missing and tokens have to be counted."""
+    finish_reason: str | None = None
+    """In the upstream's words, of the first choice."""

@@ -7,18 +7,49 @@ from typing import Literal
 from gateway.values import Cost, Rates, Usage
 
 PICO_PER_NANO = 1000
+FULL_PRICE = 1000
+"""Thousandths of itself."""
 
 
 def cost_nanousd(usage: Usage, rates: Rates) -> int:
     """What `usage` costs at `rates`, in nano-dollars; rounded once, half up.
 
-    Tokens are taken in disjoint classes: input read from the upstream's own cache, the rest of the
-    input, and output (reasoning is in it). An upstream that reports more cached input than input is
-    charged for what it calls cached, and for no negative rest.
+    Tokens are taken in disjoint classes: input read from the upstream's own cache, written to it, heard, and the rest;
+    output spoken, and the rest (reasoning is in it). An upstream that reports more of a class than there is in all
+    is charged for what it calls by that name, and for no negative rest. Sound without a price of its own counts as
+    text here: `price_call` says where that is no answer.
     """
-    uncached = max(0, usage.input - usage.cached_input)
-    pico = uncached * rates.input + usage.cached_input * rates.cached_input + usage.output * rates.output
-    return (pico + PICO_PER_NANO // 2) // PICO_PER_NANO
+    service_tiers = rates.service_tiers
+    for most, dearer in rates.longer:
+        if usage.input > most:
+            rates = dearer
+    pico = usage.cached_input * rates.cached_input
+    rest = usage.input - usage.cached_input
+    if usage.cache_write:
+        pico += usage.cache_write * (rates.input if rates.cache_write is None else rates.cache_write)
+        rest -= usage.cache_write
+    if usage.audio_input:
+        pico += usage.audio_input * (rates.input if rates.audio_input is None else rates.audio_input)
+        rest -= usage.audio_input
+    if rest > 0:
+        pico += rest * rates.input
+    if usage.audio_output:
+        pico += usage.audio_output * (rates.output if rates.audio_output is None else rates.audio_output)
+        pico += max(0, usage.output - usage.audio_output) * rates.output
+    else:
+        pico += usage.output * rates.output
+    if usage.service_tier is None or not service_tiers:
+        return (pico + PICO_PER_NANO // 2) // PICO_PER_NANO
+    share = service_tiers.get(usage.service_tier, FULL_PRICE)
+    whole = PICO_PER_NANO * FULL_PRICE
+    return (pico * share + whole // 2) // whole
+
+
+def is_priced(usage: Usage, rates: Rates) -> bool:
+    """Whether `rates` has a price for every class of tokens in `usage`."""
+    return not (
+        (usage.audio_input and rates.audio_input is None) or (usage.audio_output and rates.audio_output is None)
+    )
 
 
 def waste_nanousd(tokens: Mapping[str, int], rates: Rates | None) -> dict[str, int]:
@@ -33,12 +64,12 @@ def waste_nanousd(tokens: Mapping[str, int], rates: Rates | None) -> dict[str, i
 
 
 def price_call(usage: Usage, rates: Rates | None, *, source: Literal["computed", "estimated"]) -> Cost | None:
-    """The cost of one call; None where neither the upstream nor a price says.
+    """The cost of one call; None where neither the upstream nor a price for all of its tokens says.
 
     What the upstream itself reports wins; else `source` says whose token counts these are.
     """
     if usage.cost_nanousd is not None:
         return Cost(usage.cost_nanousd, "reported")
-    if rates is None:
+    if rates is None or not is_priced(usage, rates):
         return None
     return Cost(cost_nanousd(usage, rates), source)

@@ -9,14 +9,15 @@ model the table knows only by a rule or pattern is labelled by what it was recog
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
 
+from gateway.accounting.cost import FULL_PRICE
 from gateway.accounting.named import ByName
 from gateway.accounting.shipped import Catalogue, Listed, find, pico_per_token, shipped
-from gateway.config.model import ModelLimit, Price
+from gateway.config.model import ModelLimit, Price, TokenPrices
 from gateway.values import ModelLimits, Rates, Target
 
 OTHER = "other"
@@ -130,7 +131,26 @@ def _spellings(model: str) -> Iterator[str]:
 
 
 def _own(price: Price) -> Rates:
-    cached = price.input if price.cached_input is None else price.cached_input
-    # Through its shortest decimal form: 0.15 in the file is 150,000 pico-dollars, not 149,999.
-    paid, less, out = (pico_per_token(Decimal(str(usd))) for usd in (price.input, cached, price.output))
-    return Rates(input=paid, cached_input=less, output=out)
+    longer = sorted(price.long_context, key=lambda step: step.above)
+    return replace(
+        _per_token(price),
+        longer=tuple((step.above, _per_token(step)) for step in longer),
+        service_tiers={name: round(share * FULL_PRICE) for name, share in price.service_tiers.items()},
+    )
+
+
+def _per_token(price: TokenPrices) -> Rates:
+    paid = _pico(price.input)
+    return Rates(
+        input=paid,
+        cached_input=paid if price.cached_input is None else _pico(price.cached_input),
+        output=_pico(price.output),
+        cache_write=None if price.cache_write is None else _pico(price.cache_write),
+        audio_input=None if price.audio_input is None else _pico(price.audio_input),
+        audio_output=None if price.audio_output is None else _pico(price.audio_output),
+    )
+
+
+def _pico(usd_per_mtok: float) -> int:
+    """Through its shortest decimal form: 0.15 in the file is 150,000 pico-dollars, not 149,999."""
+    return pico_per_token(Decimal(str(usd_per_mtok)))

@@ -16,7 +16,7 @@ import builtins
 import importlib.util
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from importlib.machinery import SourceFileLoader
@@ -32,6 +32,14 @@ Rule = Callable[[str], bool]
 PICO_PER_MTOK_USD = 10**6
 """One dollar per million tokens, in pico-dollars per token."""
 
+SERVICE_TIERS: Mapping[str, Mapping[str, int]] = {
+    "openai": {"flex": 500, "batch": 500, "priority": 2000},
+    "anthropic": {"batch": 500},
+}
+"""Provider → class of service → thousandths of the price, which genai-prices does not know. From the price pages of
+OpenAI and Anthropic in 2026: flex and batch are half of every price; priority is 1.7 to 2 times it, by model, and counts as
+the most. A class that is not named costs the full price; `prices:` in the configuration says better."""
+
 COMPACT_DATE = re.compile(r"-(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=[-:]|$)")
 """`gpt-5.2-20251211`, as some resellers write what the price data lists as `gpt-5.2-2025-12-11`."""
 
@@ -45,6 +53,12 @@ class Listed:
     rates: Rates | None
     context: int | None = None
     """Tokens that the model takes, prompt and completion together, where the data says."""
+    provider: str = ""
+    """Whose price it is."""
+    since: date | None = None
+    """The day from which this price holds, where the data says; an earlier one was another."""
+    until: date | None = None
+    """The day from which another one holds, as far as that is known already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +161,14 @@ def _catalogue(provider: Any, on: date) -> Catalogue:
     ids: dict[str, Listed] = {}
     rules: list[tuple[Rule, Listed]] = []
     for model in provider.models:
-        price = rates(prices_on(model.prices, on))
+        price = rates(prices_on(model.prices, on), SERVICE_TIERS.get(provider.id, {}))
         context = getattr(model, "context_window", None)
-        listed = Listed(model.id, price, context)
+        since, until = holding(model.prices, on)
+        listed = Listed(model.id, price, context, provider.id, since, until)
         ids.setdefault(model.id.lower(), listed)
         for clause in _alternatives(model.match):
             if type(clause).__name__ == "ClauseEquals":
-                exact.setdefault(clause.equals.lower(), Listed(clause.equals, price, context))
+                exact.setdefault(clause.equals.lower(), replace(listed, name=clause.equals))
             else:
                 rules.append((_rule(clause), listed))
     # An id need not fit its own model's rule (`codestral` is a family's name), and then stands last.
@@ -222,30 +237,57 @@ def _dearness(fields: Mapping[str, Any]) -> Decimal:
     return _base(fields.get("input_mtok")) + _base(fields.get("output_mtok"))
 
 
-def rates(fields: Mapping[str, Any]) -> Rates | None:
+def holding(prices: Any, on: date) -> tuple[date | None, date | None]:
+    """The day from which the prices of `prices_on` hold, and the day on which they end; None: not said."""
+    constraints = [getattr(part, "constraint", None) for part in prices] if isinstance(prices, list) else []
+    days = sorted(part.start_date for part in constraints if getattr(part, "start_date", None) is not None)
+    return max((day for day in days if day <= on), default=None), min((day for day in days if day > on), default=None)
+
+
+def rates(fields: Mapping[str, Any], service_tiers: Mapping[str, int] | None = None) -> Rates | None:
     """What a token costs, or None where tokens are not all that is paid for.
 
     No input price, or one of 0, is what audio and image models have that are billed by the minute
     or the picture; a fee per request would be left out of every sum. All of these are unknown to
-    us, not free. No output price is right for embeddings: they put out no tokens. Prices that rise
-    with the length of the context are taken at their base.
+    us, not free. No output price is right for embeddings: they put out no tokens.
     """
-    paid = _pico(fields.get("input_mtok"))
-    if paid == 0 or fields.get("requests_kcount") is not None:
+    if _base(fields.get("input_mtok")) == 0 or fields.get("requests_kcount") is not None:
         return None
-    cached = fields.get("cache_read_mtok")
+    steps = {tier.start for price in fields.values() for tier in getattr(price, "tiers", ())}
+    longer = tuple((step, _flat(fields, step)) for step in sorted(steps))
+    return replace(_flat(fields, None), longer=longer, service_tiers=service_tiers or {})
+
+
+def _flat(fields: Mapping[str, Any], step: int | None) -> Rates:
+    """The prices of prompts longer than `step` tokens; None: of the shortest."""
+
+    def pico(name: str) -> int | None:
+        price = fields.get(name)
+        return None if price is None else pico_per_token(_at(price, step))
+
+    paid, cached = pico("input_mtok") or 0, pico("cache_read_mtok")
     return Rates(
-        input=paid, cached_input=paid if cached is None else _pico(cached), output=_pico(fields.get("output_mtok"))
+        input=paid,
+        cached_input=paid if cached is None else cached,
+        output=pico("output_mtok") or 0,
+        cache_write=pico("cache_write_mtok"),
+        audio_input=pico("input_audio_mtok") or None,
+        audio_output=pico("output_audio_mtok") or None,
     )
+
+
+def _at(price: Any, step: int | None) -> Decimal:
+    """A `Decimal`, or of a `TieredPrices` the last that begins at `step` tokens or before."""
+    found = _base(price)
+    if step is not None:
+        for tier in getattr(price, "tiers", ()):
+            found = tier.price if tier.start <= step else found
+    return Decimal(found)
 
 
 def _base(price: Any) -> Decimal:
     """A `Decimal`, or the `base` of a `TieredPrices`, in dollars per million tokens; nothing is 0."""
     return Decimal(getattr(price, "base", price) or 0)
-
-
-def _pico(price: Any) -> int:
-    return pico_per_token(_base(price))
 
 
 def pico_per_token(usd_per_mtok: Decimal) -> int:

@@ -134,12 +134,26 @@ class Upstream(Section):
         return value.rstrip("/")
 
 
-class Price(Section):
+class TokenPrices(Section):
     """USD per million tokens."""
 
     input: Usd
     output: Usd
-    cached_input: Usd | None = Field(None, description="default: as input")
+    cached_input: Usd | None = Field(None, description="read from the upstream's cache; default: as input")
+    cache_write: Usd | None = Field(None, description="put into the upstream's cache; default: as input")
+    audio_input: Usd | None = Field(None, description="default: calls with sound have no known price")
+    audio_output: Usd | None = Field(None, description="default: calls that answer with sound have no known price")
+
+
+class LongContext(TokenPrices):
+    above: int = Field(ge=1, description="prompts of more tokens pay these prices for the whole request")
+
+
+class Price(TokenPrices):
+    long_context: tuple[LongContext, ...] = ()
+    service_tiers: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(
+        {}, examples=[{"flex": 0.5, "priority": 2}], description="times the price; 1 for a class that is not named"
+    )
 
 
 class ModelLimit(Section):
@@ -323,6 +337,7 @@ class Config(Section):
         repr=False,  # its URL may hold a password
         description="one row for every request: none, sqlite:///FILE or postgresql://…",
     )
+    ledger_retention_days: int = Field(400, ge=1, le=36_500, description="older rows are deleted")
     upstreams: dict[Name, Upstream] = Field(
         min_length=1, examples=[{"openai": {"base_url": "https://api.openai.com/v1", "api_key": "${OPENAI_API_KEY}"}}]
     )

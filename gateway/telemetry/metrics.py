@@ -65,8 +65,8 @@ class Metrics:
         # ---------------------------------------------------------- tokens and money
         self.tokens = Counter(
             "gateway_tokens_total",
-            "Tokens paid for. type: input (not cached by the upstream), cached_input, output (reasoning included);"
-            " reasoning is that part of output.",
+            "Tokens paid for. type: input (not cached by the upstream), cached_input, output (reasoning included); and"
+            " of these: cache_write and audio_input are parts of input, reasoning and audio_output of output.",
             ("route", "tier", "model", "type"),
         )
         self.cost = Counter(
@@ -208,6 +208,13 @@ class Metrics:
                 "gateway_keys_age_seconds",
                 "Since the database last confirmed the keys that were issued at run time, as this process knows them.",
             ),
+            Reading("gateway_ledger_up", "1 if the ledger's database took the last batch of rows, else 0."),
+            Reading("gateway_ledger_queued_rows", "Requests that wait to be written to the ledger."),
+            Reading(
+                "gateway_ledger_dropped_total",
+                "Requests without a row in the ledger, because its database was away for too long or refused the row.",
+                kind="counter",
+            ),
             Reading("gateway_config_info", "1; hash names the configuration in force.", ("hash",)),
             Reading("gateway_build_info", "1; version is the gateway's.", ("version",)),
         )
@@ -299,6 +306,12 @@ class Metrics:
                 inc((route, tier, model, "cached_input"), usage.cached_input)
             if usage.reasoning:
                 inc((route, tier, model, "reasoning"), usage.reasoning)
+            if usage.cache_write:
+                inc((route, tier, model, "cache_write"), usage.cache_write)
+            if usage.audio_input:
+                inc((route, tier, model, "audio_input"), usage.audio_input)
+            if usage.audio_output:
+                inc((route, tier, model, "audio_output"), usage.audio_output)
         if cost := record.cost:
             self.cost.inc((route, tier, model, cost.source), cost.nanousd)
         if record.price_unknown:

@@ -13,6 +13,8 @@ from gateway.wire.errors import reported_error
 
 _END_BYTES = 64
 """Of a block, in which `[DONE]` stands if at all: little can follow it, such as a comment."""
+_LAST_BLOCKS = 4
+"""After the event with the finish reason may come one with usage and `[DONE]`, each in a block of its own."""
 _KEEP_BYTES = 8 << 20
 """Of one stream, to count or store it afterwards: about 35,000 tokens at 230 bytes an event."""
 
@@ -29,6 +31,7 @@ def read_answer(endpoint: Endpoint, body: bytes) -> Transcript:
         body=body,
         usage=usage,
         completion_text=endpoint.generated_text([answer]) if usage is None else None,
+        finish_reason=endpoint.finish_reason(answer),
     )
 
 
@@ -104,7 +107,12 @@ class Collector:
             body=json_bytes.dumps(answer) if want_body and answer is not None else None,
             usage=self._usage,
             completion_text=self._endpoint.generated_text(events) if self._usage is None else None,
+            finish_reason=self._finish_reason(),
         )
+
+    def _finish_reason(self) -> str | None:
+        found = self._endpoint.ending.findall(b"".join(self._kept[-_LAST_BLOCKS:])) if self._is_whole else None
+        return found[-1].decode() if found else None
 
     def _events(self) -> list[dict[str, Any]]:
         """Every event that can be read; one that cannot leaves the answer without a body that could be stored."""

@@ -15,7 +15,7 @@ from gateway.wire.body import (
     required_text,
     wrong_type,
 )
-from gateway.wire.choices import all_finished, choices_of, cut_choices, is_usage_chunk
+from gateway.wire.choices import all_finished, choices_of, cut_choices, first_finish_reason, is_usage_chunk
 from gateway.wire.content import check_content, strings, text_of
 from gateway.wire.endpoint import Endpoint, Json, missing_cap, wish_for_usage
 from gateway.wire.usage import chat_usage
@@ -82,10 +82,13 @@ class Chat(Endpoint):
         return {**missing_cap(request, completion_field), **wish_for_usage(request, stream_usage=stream_usage)}
 
     def usage(self, answer: Json) -> Usage | None:
-        return chat_usage(answer.get("usage"))
+        return chat_usage(answer)
 
     def is_finished(self, answer: Json) -> bool:
         return all_finished(answer)
+
+    def finish_reason(self, answer: Json) -> str | None:
+        return first_finish_reason(answer)
 
     def is_usage_only(self, event: Json) -> bool:
         return is_usage_chunk(event)

@@ -5,6 +5,7 @@ from typing import Any
 
 from gateway.values import Usage
 from gateway.wire import json_bytes, sse
+from gateway.wire.usage import word
 
 _SAME_IN_EVERY_CHUNK = ("id", "object", "created", "model", "service_tier", "system_fingerprint")
 
@@ -25,6 +26,10 @@ def all_finished(answer: Mapping[str, Any]) -> bool:
     """Whether there are choices and every one of them came to a finish reason."""
     reasons = [choice.get("finish_reason") for choice in choices_of(answer)]
     return bool(reasons) and all(reasons)
+
+
+def first_finish_reason(answer: Mapping[str, Any]) -> str | None:
+    return next((word(choice.get("finish_reason")) for choice in choices_of(answer)), None)
 
 
 def is_usage_chunk(event: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from gateway.errors import BadRequest
 from gateway.values import EndpointName, Request, Usage
 from gateway.wire import completions_stream
 from gateway.wire.body import optional_bool, optional_int, optional_object, required_text
-from gateway.wire.choices import all_finished, choices_of, cut_choices, is_usage_chunk
+from gateway.wire.choices import all_finished, choices_of, cut_choices, first_finish_reason, is_usage_chunk
 from gateway.wire.endpoint import Endpoint, Json, missing_cap, wish_for_usage
 from gateway.wire.prompts import check_prompt, how_many, last_text
 from gateway.wire.usage import chat_usage
@@ -63,7 +63,7 @@ class Completions(Endpoint):
         return {**missing_cap(request, "max_tokens"), **wish_for_usage(request, stream_usage=stream_usage)}
 
     def usage(self, answer: Json) -> Usage | None:
-        return chat_usage(answer.get("usage"))
+        return chat_usage(answer)
 
     def is_finished(self, answer: Json) -> bool:
         return all_finished(answer)
@@ -71,6 +71,9 @@ class Completions(Endpoint):
     def generated_text(self, answers: Iterable[Json]) -> str:
         texts = (choice.get("text") for answer in answers for choice in choices_of(answer))
         return "".join(text for text in texts if isinstance(text, str))
+
+    def finish_reason(self, answer: Json) -> str | None:
+        return first_finish_reason(answer)
 
     def is_usage_only(self, event: Json) -> bool:
         return is_usage_chunk(event)

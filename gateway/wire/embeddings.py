@@ -48,7 +48,7 @@ class Embeddings(Endpoint):
         return json_bytes.object_in(body)
 
     def usage(self, answer: Json) -> Usage | None:
-        return chat_usage(answer.get("usage"))
+        return chat_usage(answer)
 
     def is_finished(self, answer: Json) -> bool:
         return bool(answer.get("data"))

@@ -60,6 +60,10 @@ class Endpoint(ABC):
     def is_finished(self, answer: Json) -> bool:
         """Whether every part of a whole answer came to its proper end."""
 
+    def finish_reason(self, answer: Json) -> str | None:
+        """How a whole answer ended, in the upstream's words; of several choices the first."""
+        return None
+
     @abstractmethod
     def generated_text(self, answers: Iterable[Json]) -> str:
         """All that was generated in whole answers or events of a stream, in order, to count its tokens."""
@@ -75,6 +79,8 @@ class Endpoint(ABC):
     """
     plain: ClassVar[re.Pattern[bytes]] = re.compile(rb"(?!)")
     """What stands once in an event that adds one text and nothing else; its group is the text, as JSON writes it."""
+    ending: ClassVar[re.Pattern[bytes]] = re.compile(rb'"finish_reason"\s*:\s*"([a-z_]{1,32})"')
+    """Its group is the finish reason, in one of the last events of a stream."""
     ends_with_done: ClassVar[bool] = True
     """A stream is whole with `[DONE]` and over with an error; otherwise whole with an event that `is_last`."""
 

@@ -14,7 +14,7 @@ from gateway.wire import responses_cut, responses_stream
 from gateway.wire.body import optional_bool, optional_int, required_text, wrong_type
 from gateway.wire.content import check_content, strings, text_of
 from gateway.wire.endpoint import Endpoint, Json, missing_cap
-from gateway.wire.usage import responses_usage
+from gateway.wire.usage import responses_usage, word
 
 _FINISHED = ("completed", "incomplete")
 """`incomplete` is for this API what `length` and `content_filter` are among chat's finish reasons."""
@@ -52,6 +52,7 @@ class Responses(Endpoint):
         rb'"response\.(?:output_text|function_call_arguments|reasoning_summary_text)\.delta"[^\n]*?'
         rb'"delta":\s*"((?:[^"\\]|\\.)*)"'
     )
+    ending: ClassVar[re.Pattern[bytes]] = re.compile(rb'"type"\s*:\s*"response\.(completed|incomplete|failed)"')
     ends_with_done: ClassVar[bool] = False
 
     def _parse(self, body: bytes, fields: Mapping[str, Any]) -> Request:
@@ -86,10 +87,15 @@ class Responses(Endpoint):
         return missing_cap(request, "max_output_tokens")
 
     def usage(self, answer: Json) -> Usage | None:
-        return responses_usage(_response(answer).get("usage"))
+        return responses_usage(_response(answer))
 
     def is_finished(self, answer: Json) -> bool:
         return answer.get("status") in _FINISHED
+
+    def finish_reason(self, answer: Json) -> str | None:
+        details = answer.get("incomplete_details")
+        reason = word(details.get("reason")) if isinstance(details, dict) else None
+        return reason or word(answer.get("status"))
 
     def generated_text(self, answers: Iterable[Json]) -> str:
         return "".join(text for answer in answers for text in _generated(answer))

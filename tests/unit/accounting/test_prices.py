@@ -7,7 +7,8 @@ from gateway.config.model import ModelLimit, Price
 from gateway.values import ModelLimits, Rates, Target
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)
-GPT_4O_MINI = Rates(input=150_000, cached_input=75_000, output=600_000)
+CLASSES = {"flex": 500, "batch": 500, "priority": 2000}
+GPT_4O_MINI = Rates(input=150_000, cached_input=75_000, output=600_000, service_tiers=CLASSES)
 WHISPER = Target("openai", "whisper-1")
 
 

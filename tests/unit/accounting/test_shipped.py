@@ -1,6 +1,8 @@
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
+import genai_prices
 import pytest
 from genai_prices.data import providers as official
 from genai_prices.types import (
@@ -17,9 +19,22 @@ from genai_prices.types import (
     TieredPrices,
     TimeOfDateConstraint,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.accounting.shipped import Catalogue, Listed, bundled_providers, compiled, find, prices_on, rates, shipped
-from gateway.values import Rates
+from gateway.accounting.cost import cost_nanousd, is_priced
+from gateway.accounting.shipped import (
+    Catalogue,
+    Listed,
+    bundled_providers,
+    compiled,
+    find,
+    holding,
+    prices_on,
+    rates,
+    shipped,
+)
+from gateway.values import Rates, Usage
 
 DAY = date(2026, 11, 22)
 
@@ -54,7 +69,7 @@ def test_every_listed_name_finds_the_model_the_package_finds(catalogues: dict[st
             ours = find(catalogues, provider.id, name)
             assert ours is not None
             if model is not None:  # some ids fit no rule, not even their own
-                assert ours.rates == rates(prices_on(model.prices, DAY)), (provider.id, name)
+                assert plain(ours) == rates(prices_on(model.prices, DAY)), (provider.id, name)
 
 
 @pytest.mark.parametrize(
@@ -73,11 +88,32 @@ def test_names_no_list_holds_find_what_the_package_finds(catalogues: dict[str, C
     for provider in official:
         model = provider.find_model(name, all_providers=official)
         ours = find(catalogues, provider.id, name)
-        assert (ours and ours.rates) == (model and rates(prices_on(model.prices, DAY)))
+        assert plain(ours) == (model and rates(prices_on(model.prices, DAY)))
+
+
+def plain(listed: Listed | None) -> Rates | None:
+    """Its prices without the classes of service, of which genai-prices knows nothing."""
+    return replace(listed.rates, service_tiers={}) if listed is not None and listed.rates is not None else None
 
 
 def test_a_reseller_falls_back_to_whom_it_resells(catalogues: dict[str, Catalogue]) -> None:
-    assert find(catalogues, "azure", "o3-pro") == Listed("o3-pro", Rates(20_000_000, 20_000_000, 80_000_000), 200_000)
+    listed = find(catalogues, "azure", "o3-pro")
+    assert listed is not None
+    assert (listed.name, listed.provider, listed.context) == ("o3-pro", "openai", 200_000)
+    assert plain(listed) == Rates(20_000_000, 20_000_000, 80_000_000)
+
+
+def test_it_is_known_from_when_a_price_holds(catalogues: dict[str, Catalogue]) -> None:
+    listed = find(catalogues, "anthropic", "claude-opus-4-6")
+    assert listed is not None
+    assert (listed.since, listed.until) == (date(2026, 3, 13), None)
+
+
+def test_a_price_that_is_to_change_says_when() -> None:
+    day = [date(2026, 1, 1), date(2026, 11, 1), date(2026, 12, 1)]
+    prices = [ConditionalPrice(prices=usd(), constraint=StartDateConstraint(start_date=start)) for start in day]
+    assert holding(prices, date(2026, 11, 22)) == (date(2026, 11, 1), date(2026, 12, 1))
+    assert holding(usd(), date(2026, 11, 22)) == (None, None)
 
 
 def test_rules_of_every_kind_are_read() -> None:
@@ -110,9 +146,46 @@ def test_an_embedding_has_no_output_to_pay_for() -> None:
     assert rates(vars(usd(input_mtok="0.02"))) == Rates(20_000, 20_000, 0)
 
 
-def test_a_price_that_rises_with_the_context_is_taken_at_its_base() -> None:
+def test_a_price_that_rises_with_the_context_has_its_steps() -> None:
     tiered = TieredPrices(base=Decimal("1.25"), tiers=[Tier(start=200_000, price=Decimal("2.5"))])
-    assert rates(vars(usd(input_mtok=tiered, output_mtok="10"))) == Rates(1_250_000, 1_250_000, 10_000_000)
+    longer = Rates(2_500_000, 2_500_000, 10_000_000)
+    expected = Rates(1_250_000, 1_250_000, 10_000_000, longer=((200_000, longer),))
+    assert rates(vars(usd(input_mtok=tiered, output_mtok="10"))) == expected
+
+
+@given(
+    model=st.sampled_from(
+        [(p.id, m.id) for p in official for m in p.models if p.id in ("openai", "anthropic", "google")]
+    ),
+    tokens=st.lists(st.integers(0, 400_000), min_size=6, max_size=6),
+)
+def test_a_call_costs_what_the_package_calculates(
+    catalogues: dict[str, Catalogue], model: tuple[str, str], tokens: list[int]
+) -> None:
+    cached, written, heard, rest, spoken, said = tokens
+    listed = find(catalogues, *model)
+    assert listed is not None
+    usage = Usage(
+        input=cached + written + heard + rest,
+        output=spoken + said,
+        cached_input=cached,
+        cache_write=written,
+        audio_input=heard,
+        audio_output=spoken,
+    )
+    if listed.rates is None or not is_priced(usage, listed.rates):
+        return
+    theirs = genai_prices.Usage(
+        input_tokens=usage.input,
+        cache_read_tokens=cached,
+        cache_write_tokens=written,
+        input_audio_tokens=heard,
+        output_tokens=usage.output,
+        output_audio_tokens=spoken,
+    )
+    at = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    price = genai_prices.calc_price(theirs, model[1], provider_id=model[0], genai_request_timestamp=at).total_price
+    assert abs(cost_nanousd(usage, listed.rates) - price * 10**9) <= Decimal("0.5001")
 
 
 @pytest.mark.parametrize(
