@@ -136,8 +136,8 @@ class Decision:
 
 @value
 class Usage:
-    """Token counts as billed. `cached_input`, `cache_write` and `audio_input` are disjoint parts of `input`, `reasoning`
-    and `audio_output` parts of `output`."""
+    """Token counts as billed. `cached_input`, `cache_write` and `audio_input` are disjoint parts of `input`;
+    `reasoning` and `audio_output` are parts of `output`."""
 
     input: int
     output: int

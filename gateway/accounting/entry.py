@@ -1,7 +1,8 @@
 """A finished `Record` → its rows in the ledger. Names, numbers and words of closed sets; never text of a prompt.
 
-Made on the request's own thread, one at a time, some 3 µs each: a batch of them made elsewhere would hold the interpreter
-while requests wait. The columns are those of `tables.py`, which serving processes do not load; a test compares them.
+Made one at a time as requests end, some 3 µs each: a batch of them made in another thread would hold the
+interpreter while requests wait. The columns are those of `tables.py`, which serving processes
+do not load; a test compares them.
 """
 
 from typing import Any
@@ -42,11 +43,7 @@ def row_of(record: Record, writer: int, seq: int) -> Row:
         record.route,
         caller.name if caller else None,
         caller.team if caller else None,
-        *(
-            (decision.tier, decision.reason, decision.probability)
-            if decision
-            else (None, None, None)
-        ),
+        *((decision.tier, decision.reason, decision.probability) if decision else (None, None, None)),
         name_of(record.target) if record.target else None,
         name_of(decision.compare_with) if decision and decision.compare_with else None,
         record.is_stream,
@@ -110,10 +107,24 @@ def lost_row(requests: int, nanousd: int, *, at_ms: int, writer: int, seq: int) 
     known: dict[str, Any] = {
         **dict.fromkeys(COLUMNS, None),
         **{name: 0 for name in COLUMNS if name.startswith("saved_")},
-        **{"at_ms": at_ms, "writer": writer, "seq": seq, "request_id": "", "endpoint": "lost", "is_lost": True},
-        **{"is_stream": False, "status": 0, "is_success": False, "attempts": requests, "price_unknown": False},
-        **{"dropped_tokens": 0, "trimmed_tokens": 0, "duration_us": 0, "upstream_us": 0},
-        **{"is_estimated": True, "cost_nanousd": nanousd, "cost_source": "estimated"},
+        "at_ms": at_ms,
+        "writer": writer,
+        "seq": seq,
+        "request_id": "",
+        "endpoint": "lost",
+        "is_lost": True,
+        "is_stream": False,
+        "status": 0,
+        "is_success": False,
+        "attempts": requests,
+        "price_unknown": False,
+        "dropped_tokens": 0,
+        "trimmed_tokens": 0,
+        "duration_us": 0,
+        "upstream_us": 0,
+        "is_estimated": True,
+        "cost_nanousd": nanousd,
+        "cost_source": "estimated",
     }
     return tuple(known[name] for name in COLUMNS)
 
@@ -127,5 +138,5 @@ def name_of(target: Target) -> str:
 
 
 def short_hash(key: str) -> int:
-    """64 bits of a cache key's hash as a signed integer: enough to tell requests apart, half of what text would take."""
+    """64 bits of a cache key's hash, as a signed integer: enough to tell requests apart."""
     return int(key[-16:], 16) - _HALF

@@ -23,7 +23,7 @@ from gateway import __version__
 from gateway.accounting.entry import ATTEMPT_COLUMNS, COLUMNS, Row, attempts_of, lost_row, row_of
 from gateway.accounting.upkeep import keep_up
 from gateway.clock import Clock
-from gateway.errors import DatabaseError, DatabaseRefused, DatabaseUnavailable
+from gateway.errors import DatabaseError, DatabaseRefused
 from gateway.record import Record
 from gateway.sql import Batch, Database
 
@@ -83,6 +83,7 @@ class Ledger:
         self.dropped = 0
         """Requests without a row: the queue was full, the database refused them, or the process stopped before."""
         self.is_up = True
+        self._pause_s = _FIRST_PAUSE_S
 
     @property
     def queued(self) -> int:
@@ -96,8 +97,8 @@ class Ledger:
         assert self._task is not None
         self._closing.set()
         self._wake.set()
-        _, late = await asyncio.wait([self._task], timeout=CLOSE_S)
-        if late:
+        await asyncio.wait([self._task], timeout=CLOSE_S)
+        if not self._task.done():
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
@@ -109,7 +110,7 @@ class Ledger:
     def observe(self, record: Record) -> None:
         """Queue the rows of a finished request; never waits, never raises."""
         self.taken += 1
-        if len(self._queue) >= self._queue_rows or self._closing.is_set() and self._task and self._task.done():
+        if len(self._queue) >= self._queue_rows or (self._closing.is_set() and self._task and self._task.done()):
             self.dropped += 1
             return
         attempts = attempts_of(record, self.writer, self.taken) if record.attempts else []
@@ -205,8 +206,6 @@ class Ledger:
             self._pause_s = _FIRST_PAUSE_S
         await self._sleep(self._pause_s)
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
-
-    _pause_s = _FIRST_PAUSE_S
 
     def _say_up(self) -> None:
         if not self.is_up:

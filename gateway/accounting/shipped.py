@@ -37,8 +37,8 @@ SERVICE_TIERS: Mapping[str, Mapping[str, int]] = {
     "anthropic": {"batch": 500},
 }
 """Provider → class of service → thousandths of the price, which genai-prices does not know. From the price pages of
-OpenAI and Anthropic in 2026: flex and batch are half of every price; priority is 1.7 to 2 times it, by model, and counts as
-the most. A class that is not named costs the full price; `prices:` in the configuration says better."""
+OpenAI and Anthropic in 2026: flex and batch are half of every price; priority is 1.7 to 2 times it, by model, and
+counts as the most. A class that is not named costs the full price; `prices:` in the configuration says better."""
 
 COMPACT_DATE = re.compile(r"-(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=[-:]|$)")
 """`gpt-5.2-20251211`, as some resellers write what the price data lists as `gpt-5.2-2025-12-11`."""
@@ -240,7 +240,7 @@ def _dearness(fields: Mapping[str, Any]) -> Decimal:
 def holding(prices: Any, on: date) -> tuple[date | None, date | None]:
     """The day from which the prices of `prices_on` hold, and the day on which they end; None: not said."""
     constraints = [getattr(part, "constraint", None) for part in prices] if isinstance(prices, list) else []
-    days = sorted(part.start_date for part in constraints if getattr(part, "start_date", None) is not None)
+    days = [day for part in constraints if (day := getattr(part, "start_date", None)) is not None]
     return max((day for day in days if day <= on), default=None), min((day for day in days if day > on), default=None)
 
 

@@ -58,7 +58,9 @@ async def _make_partition(database: Database, table: str, month: datetime) -> No
 
 async def _drop_partitions(database: Database, cutoff: datetime) -> None:
     """Whole months, at once and without a trace in the tables that stay."""
-    rows = await database.fetch("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent::regclass::text = $1", "ledger")
+    rows = await database.fetch(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent::regclass::text = $1", "ledger"
+    )
     rows += await database.fetch(
         "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent::regclass::text = $1", "ledger_attempts"
     )

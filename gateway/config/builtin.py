@@ -20,5 +20,5 @@ def for_openai() -> str:
 
 
 def for_simulator(base_url: str) -> str:
-    """The simulator at `base_url`, which holds no spaces or quotes."""
-    return _TEMPLATE.format(upstream="simulator", base_url=base_url, key="")
+    """The simulator at `base_url`, which holds no spaces or quotes. What it costs is nobody's money: no ledger."""
+    return _TEMPLATE.format(upstream="simulator", base_url=base_url, key="") + "ledger: none\n"

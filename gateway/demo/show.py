@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from tempfile import TemporaryDirectory
 
 import aiohttp
 
@@ -37,7 +38,7 @@ class Options:
 
 async def show(options: Options, env: Mapping[str, str], say: Callable[[str], None], progress: Progress) -> bool:
     """Run the demo and say what happens; False when a request failed that should not have."""
-    async with _started(options, env) as (loaded, serving):
+    async with _ledger() as ledger, _started(options, env, ledger) as (loaded, serving):
         keys = ", ".join(f"{key.name} ({key.team})" for key in loaded.config.keys)
         say("simulated upstream: a made-up model answers, at the prices of the real ones; nothing leaves this machine")
         say(f"gateway at {serving.url}, keys: {keys}")
@@ -53,7 +54,14 @@ async def show(options: Options, env: Mapping[str, str], say: Callable[[str], No
 
 
 @asynccontextmanager
-async def _started(options: Options, env: Mapping[str, str]) -> AsyncIterator[tuple[Loaded, Serving]]:
+async def _ledger() -> AsyncIterator[str]:
+    """Where the demo keeps its books while it runs; what it spends is nobody's money."""
+    with TemporaryDirectory(prefix="gateway-demo-") as folder:
+        yield f"sqlite:///{folder}/ledger.db"
+
+
+@asynccontextmanager
+async def _started(options: Options, env: Mapping[str, str], ledger: str) -> AsyncIterator[tuple[Loaded, Serving]]:
     """Simulator and gateway. Access lines are for log collectors and would drown the table, so they are dropped."""
     encodings = Encodings()
     simulating = Simulator(
@@ -65,6 +73,7 @@ async def _started(options: Options, env: Mapping[str, str]) -> AsyncIterator[tu
             loaded = _on_port(loaded, options.port)
         elif not all(map(_is_free, (loaded.config.server.port, loaded.config.server.admin.port))):
             loaded = _on_port(loaded, 0)
+        loaded = replace(loaded, config=loaded.config.model_copy(update={"ledger": ledger}))
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
             async with running(loaded, encodings=encodings, log_fd=nowhere) as serving:

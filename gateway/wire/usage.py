@@ -11,7 +11,6 @@ from typing import Any
 
 from gateway.values import NANO, Usage
 
-
 MOST_TOKENS = 10**9
 """Of one request, far beyond any model's: what is more is no count, and would not fit where counts are added up."""
 MOST_USD = 1_000_000

@@ -149,6 +149,8 @@ async def test_no_secret_turns_up_anywhere(
     output = capfd.readouterr()
     assert '"logger":"gateway.access"' in output.err
     found += [output.out.encode(), output.err.encode(), caplog.text.encode(), redis_server.content()]
-    found += written_to(tmp_path)
+    written = written_to(tmp_path)
+    assert any(b"gpt-5-mini" in content for content in written), "the ledger was looked at"
+    found += written
     for canary in (*CANARIES, ADMIN_KEY, *issued):
         assert [piece for piece in found if canary.encode() in piece] == []

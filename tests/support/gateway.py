@@ -85,7 +85,10 @@ class RunningGateway:
 
     async def until(self, holds: Callable[["Scrape"], bool]) -> None:
         """Scrape until `holds`, for what happens after an answer or without one; fails after 5 s."""
-        async with asyncio.timeout(5):
+        await self.until_within(5, holds)
+
+    async def until_within(self, seconds: float, holds: Callable[["Scrape"], bool]) -> None:
+        async with asyncio.timeout(seconds):
             while not holds(await self.metrics()):
                 pass
 
