@@ -42,6 +42,7 @@ from gateway.upstream.call import Upstreams
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.standing import breakers_open, upstreams_standing
 from gateway.values import NANO
+from gateway.wire.reader import Reader
 
 if TYPE_CHECKING:
     from gateway.kv import Kv
@@ -120,6 +121,7 @@ async def running_gateway(
         _read_at_scrape(metrics, loaded, upstreams, clock, kv, access_log, admission)
         pipeline = Pipeline(
             identifier=identifier,
+            reader=Reader(config.server.max_json_nodes),
             routes=routes,
             counter=counter,
             router=router,
@@ -131,7 +133,6 @@ async def running_gateway(
             waste=waste,
             clock=clock,
             observe=observe,
-            max_json_nodes=config.server.max_json_nodes,
             unknown_price=config.unknown_price,
         )
         await warm

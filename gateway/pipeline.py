@@ -46,11 +46,11 @@ from gateway.value import value
 from gateway.values import Decision, Request, Target, Transcript, Usage
 from gateway.wire import headers as wire_headers
 from gateway.wire import json_bytes
-from gateway.wire.body import parse_object
 from gateway.wire.endpoint import Endpoint
 from gateway.wire.errors import shape_of
 from gateway.wire.headers import Pairs
 from gateway.wire.outgoing import outgoing_body
+from gateway.wire.reader import Reader
 
 KB = 1 << 10
 JSON_TYPE = ("Content-Type", "application/json")
@@ -80,6 +80,7 @@ class Pipeline:
     """Everything a request meets, built by `app.py` from one configuration."""
 
     identifier: Identifier
+    reader: Reader
     routes: RouteTable
     counter: TokenCounter
     router: Router
@@ -92,7 +93,6 @@ class Pipeline:
     clock: Clock
     observe: Callable[[Record], None]
     """Told of every finished record: metrics and log."""
-    max_json_nodes: int
     unknown_price: Literal["flag", "reject"]
 
     async def serve(self, endpoint: Endpoint, incoming: Incoming, client: Client) -> None:
@@ -111,8 +111,7 @@ class Pipeline:
     async def _serve(self, turn: Turn) -> None:
         headers, record = turn.incoming.headers, turn.record
         caller = record.caller = self.identifier.identify(headers)
-        fields = parse_object(turn.incoming.body, max_nodes=self.max_json_nodes)
-        request = turn.endpoint.parse(turn.incoming.body, fields)
+        request = self.reader.read(turn.endpoint, turn.incoming.body)
         record.is_stream = request.is_stream
         route = self.routes.match(request.model, request.endpoint, caller, named=headers.get("x-gateway-route"))
         record.route = route.name

@@ -64,6 +64,8 @@ class Request:
     completion_cap: int | None = None
     """The limit that holds, after the route's policy."""
     edits: Mapping[str, Any] = field(default_factory=dict)
+    derived: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What was worked out from this request alone, by whoever did; a body that comes again is the same request."""
 
     def capped(self, completion_cap: int | None, edits: Mapping[str, Any]) -> "Request":
         """The same with another limit and other edits (`dataclasses.replace` takes three times as long)."""

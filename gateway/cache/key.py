@@ -78,6 +78,14 @@ def scope_of(caller: Caller, share: Literal["key", "team", "everyone"]) -> str:
 
 def cache_key(request: Request, decision: Decision, *, scope: str) -> CacheKey:
     """The name under which the answer to `request`, as `decision` routes it, is shared within `scope`."""
+    name = (cache_key, scope, decision.targets)
+    key: CacheKey | None = request.derived.get(name)
+    if key is None:
+        key = request.derived[name] = _key(request, decision, scope)
+    return key
+
+
+def _key(request: Request, decision: Decision, scope: str) -> CacheKey:
     targets = [str(target) for target in decision.targets]
     circumstances: list[Any] = [_SCHEME, request.endpoint, scope, targets, request.completion_cap]
     content = _canonical(request)

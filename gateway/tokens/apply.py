@@ -29,6 +29,14 @@ class Applied:
 
 async def apply(request: Request, policy: Tokens, counter: TokenCounter, *, model: str) -> Applied:
     """`request` brought as near to `policy` as can be, counted for `model`; `enforce_prompt` says whether it fits."""
+    name = (apply, model, id(policy))  # a request is remembered no longer than the configuration
+    applied: Applied | None = request.derived.get(name)
+    if applied is None:
+        applied = request.derived[name] = await _applied(request, policy, counter, model)
+    return applied
+
+
+async def _applied(request: Request, policy: Tokens, counter: TokenCounter, model: str) -> Applied:
     request = cap_completion(request, policy)
     counted = await counter.count(request, model)
     trimmed_tokens = 0

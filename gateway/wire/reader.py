@@ -1,0 +1,62 @@
+"""Bodies → requests. One that comes again is not read again: what a cache serves is mostly that.
+
+A body is remembered when it comes for the second time; of those that came once only the hash is kept,
+for most never come again. With the request goes what others derived from it (`Request.derived`): its
+tokens, its cache key.
+"""
+
+from gateway.values import Request
+from gateway.wire.body import parse_object
+from gateway.wire.endpoint import Endpoint
+
+_MOST_BYTES = 16 << 10
+"""Of a body: longer ones take up room for many, and reading is not what they cost most."""
+_KEPT_BYTES = 2 << 20
+"""Of all remembered bodies. Parsed, with their keys and counts, they take some five times that."""
+_SEEN = 8192
+"""Hashes, of the last half of these bodies at least."""
+
+
+class Reader:
+    """Reads the requests of one configuration."""
+
+    def __init__(self, max_nodes: int) -> None:
+        """A body may have `max_nodes` brackets and commas."""
+        self._max_nodes = max_nodes
+        self._known: dict[tuple[str, bytes], Request] = {}
+        self._known_bytes = 0
+        self._seen: set[int] = set()
+        self._seen_before: set[int] = set()
+
+    def read(self, endpoint: Endpoint, body: bytes) -> Request:
+        """`body` as a request to `endpoint`; BadRequest says what is wrong with it."""
+        if len(body) > _MOST_BYTES:
+            return self._parse(endpoint, body)
+        name = (endpoint.name, body)
+        known = self._known.get(name)
+        if known is not None:
+            return known
+        request = self._parse(endpoint, body)
+        if self._is_second(hash(name)):
+            self._keep(name, request)
+        return request
+
+    def _parse(self, endpoint: Endpoint, body: bytes) -> Request:
+        return endpoint.parse(body, parse_object(body, max_nodes=self._max_nodes))
+
+    def _is_second(self, number: int) -> bool:
+        if number in self._seen or number in self._seen_before:
+            return True
+        if len(self._seen) >= _SEEN // 2:
+            self._seen_before, self._seen = self._seen, set()
+        self._seen.add(number)
+        return False
+
+    def _keep(self, name: tuple[str, bytes], request: Request) -> None:
+        """The one that was kept first goes first."""
+        self._known[name] = request
+        self._known_bytes += len(name[1])
+        while self._known_bytes > _KEPT_BYTES:
+            _, body = oldest = next(iter(self._known))
+            del self._known[oldest]
+            self._known_bytes -= len(body)
