@@ -91,6 +91,7 @@ async def running_gateway(
             for name, upstream in config.upstreams.items()
         }
         store, admission_store, kv = await _stores(config, clock, stack)
+        cache = await stack.enter_async_context(Cache(store, clock))
         admission = await stack.enter_async_context(Admission(config, admission_store, clock))
         access_log = await stack.enter_async_context(AccessLog(log_fd))
         counter = TokenCounter(encodings)
@@ -125,7 +126,7 @@ async def running_gateway(
             routes=routes,
             counter=counter,
             router=router,
-            cache=Cache(store, clock),
+            cache=cache,
             admission=admission,
             upstreams=upstreams,
             prices=prices,

@@ -63,3 +63,22 @@ class Client(Protocol):
     def abort(self) -> None:
         """Cut the connection: what was begun cannot be finished, and must not look as if it were."""
         ...
+
+
+class Gone:
+    """A client that has left."""
+
+    async def answer(self, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:
+        raise ConnectionResetError("the client is gone")
+
+    async def begin(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
+        raise ConnectionResetError("the client is gone")
+
+    async def write(self, data: bytes) -> None:
+        raise ConnectionResetError("the client is gone")
+
+    async def end(self) -> None:
+        raise ConnectionResetError("the client is gone")
+
+    def abort(self) -> None:
+        pass

@@ -1,7 +1,8 @@
 """The way of one request, top to bottom. The only file that knows every capability.
 
-    identify → parse → match a route → cap → count → decide → look up ─┬─ hit ── replay
-                                                                        └─ else ─ call ─ relay ─ charge ─ publish
+    identify → parse → match a route → cap → count → decide → look up ─┬─ hit ──── replay
+                                                                        ├─ follow ─ read along
+                                                                        └─ else ─── call ─ relay ─ charge ─ land
     whatever happened: one record → metrics and log
 
 Capabilities know nothing of one another; values go from one to the next here. The `Record` is
@@ -10,7 +11,8 @@ written only here (`upstream` fills its attempts), and is complete when `serve` 
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -22,14 +24,15 @@ from gateway.admission.keeper import Grant
 from gateway.auth.identify import Identifier
 from gateway.cache.directives import directives_in
 from gateway.cache.entry import Entry
+from gateway.cache.flight import Flight
 from gateway.cache.headers import forward_headers, hit_headers
 from gateway.cache.key import CacheKey, bypass_reason, cache_key, scope_of
-from gateway.cache.lookup import Cache, Hit
+from gateway.cache.lookup import Cache, Follow, Hit, Lead
 from gateway.clock import Clock
 from gateway.config.model import CachePolicy, Route
 from gateway.ending import see_through
 from gateway.errors import CacheMissRequired, GatewayError, PriceUnknown, UpstreamCut, UpstreamTimeout
-from gateway.exchange import Client, Incoming
+from gateway.exchange import Client, Gone, Incoming
 from gateway.record import Record
 from gateway.routing.match import RouteTable
 from gateway.routing.router import Router
@@ -41,9 +44,9 @@ from gateway.tokens.watch import WasteWatch
 from gateway.upstream.call import Answer, EventStream, Outgoing, Upstreams
 from gateway.upstream.collect import Collector, read_answer
 from gateway.upstream.metered import MeteredCollector
-from gateway.upstream.relay import relay
+from gateway.upstream.relay import Relay
 from gateway.value import value
-from gateway.values import Decision, Request, Target, Transcript, Usage
+from gateway.values import Caller, Decision, Request, Target, Transcript, Usage
 from gateway.wire import headers as wire_headers
 from gateway.wire import json_bytes
 from gateway.wire.endpoint import Endpoint
@@ -68,11 +71,23 @@ class Turn:
 
 
 @value
+class Landed:
+    """What came of an upstream call, for those who waited for the whole of it."""
+
+    entry: Entry | None
+    """A complete answer, which can be given in either form."""
+    answer: Answer | None
+    """As it came, where it came whole."""
+
+
+@value
 class Slot:
-    """Where the answer to a request is, or will be, cached."""
+    """Where the answer to a request will be cached, and who else waits for it."""
 
     key: CacheKey
     policy: CachePolicy
+    flight: Flight[Relay, Landed] | None = None
+    """None: nobody may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,50 +174,118 @@ class Pipeline:
         await self._recount(record, request, counting_model, decision.targets[0].model)
         self._demand_price(decision.targets[0])
         found = await self._look_up(turn, request, route, decision)
-        demand = HIT if isinstance(found, Hit) else self._demand(record, decision, may_be_cheap=may_be_cheap)
-        async with self.admission.admit(record.caller, route.name, demand, record.standing) as grant:
-            if isinstance(found, Hit):
+        if isinstance(found, Hit):
+            async with self.admission.admit(record.caller, route.name, HIT, record.standing):
                 await self._replay(turn, request, found)
+            return
+        if isinstance(found, Follow):
+            if await self._follow(turn, request, route, found.flight):
                 return
-            try:
-                await self._forward(turn, request, decision, found, grant)
-                self.waste.offer(record, request)
-            finally:  # also when the client left: what was used is in the record by then
-                if record.usage is not None:
-                    used = record.usage.input + record.usage.output
-                    grant.settle(used, record.cost.nanousd if record.cost is not None else 0)
+            found = None
+        demand = self._demand(record, decision, may_be_cheap=may_be_cheap)
+        flight = None if found is None else found.flight
+        with flight or nullcontext():
+            async with self.admission.admit(record.caller, route.name, demand, record.standing) as grant:
+                try:
+                    await self._forward(turn, request, decision, found, grant)
+                    self.waste.offer(record, request)
+                finally:  # also when the client left: what was used is in the record by then
+                    if record.usage is not None:
+                        used = record.usage.input + record.usage.output
+                        grant.settle(used, record.cost.nanousd if record.cost is not None else 0)
 
     # ------------------------------------------------------------------ cache
 
-    async def _look_up(self, turn: Turn, request: Request, route: Route, decision: Decision) -> Hit | Slot | None:
-        """The stored answer, or where the new one goes; None when this request has nothing to do with the cache."""
+    async def _look_up(
+        self, turn: Turn, request: Request, route: Route, decision: Decision
+    ) -> Hit | Follow | Slot | None:
+        """The stored answer, the call that is getting it, or where a new one goes; None when this request has nothing
+        to do with the cache."""
         record = turn.record
         directives = turn.incoming.once(directives_in)
         if route.cache is None or record.caller is None:
             if directives.only_if_cached:
                 raise CacheMissRequired
             return None
-        found: Hit | Slot | None = None
+        slot: Slot | None = None
         reason = bypass_reason(request)
         if reason is None:
             key = cache_key(request, decision, scope=scope_of(record.caller, route.cache.share))
             record.cache_key = key.name
-            looked_up = await self.cache.lookup(key, directives)
-            if isinstance(looked_up, Hit):
-                record.cache = "hit"
-                return looked_up
-            found = Slot(key, route.cache) if directives.may_store else None
-            reason = looked_up.detail
+            found = await self.cache.lookup(key, directives, apart=self._apart(record.caller, request, decision))
+            if isinstance(found, Hit | Follow):
+                record.cache = "hit" if isinstance(found, Hit) else "coalesced"
+                return found
+            if directives.may_store:
+                slot = Slot(key, route.cache, found.flight if isinstance(found, Lead) else None)
+            reason = found.detail
         record.cache, record.cache_detail = ("miss", None) if reason is None else ("bypass", reason)
         if directives.only_if_cached:
             raise CacheMissRequired
-        return found
+        return slot
+
+    def _apart(self, caller: Caller, request: Request, decision: Decision) -> str:
+        """What identical requests must have in common to share an upstream call, though not to share an answer: the
+        credentials it is made with, and whether it reports usage where it does so only when the client asks."""
+        apart = caller.name if caller.has_own_credentials else ""
+        clients = self.upstreams.clients
+        if request.wants_usage and not all(clients[each.upstream].config.stream_usage for each in decision.targets):
+            apart += "+usage"
+        return apart
 
     async def _replay(self, turn: Turn, request: Request, hit: Hit) -> None:
-        record, entry = turn.record, hit.entry
+        turn.record.saved_nanousd["cache"] = hit.entry.cost_nanousd
+        await self._give(turn, request, hit.entry, hit_headers(hit))
+
+    async def _follow(self, turn: Turn, request: Request, route: Route, flight: Flight[Relay, Landed]) -> bool:
+        """Answer with what another's call brings; False if that cannot be had in the form that is wanted here."""
+        record = turn.record
+        assert record.caller is not None
+        try:
+            async with self.admission.admit(record.caller, route.name, HIT, record.standing):
+                began = self.clock.monotonic()
+                while not flight.is_over and not (request.is_stream and flight.live and flight.live.is_joinable):
+                    await flight.change()
+                record.upstream_s = self.clock.monotonic() - began
+                if request.is_stream and flight.live is not None and flight.live.is_joinable:
+                    await self._read_along(turn, request, flight, flight.live)
+                    return True
+                if flight.error is not None:
+                    raise flight.error.with_traceback(None)
+                return flight.landed is not None and await self._hand_on(turn, request, flight.landed)
+        finally:
+            flight.leave()
+
+    async def _read_along(self, turn: Turn, request: Request, flight: Flight[Relay, Landed], relay: Relay) -> None:
+        record = turn.record
+        record.target = relay.stream.target
+        await self._begin(turn, 200, [STREAM_TYPE, *_cache_status(record, is_stored=False)])
+        await relay.to(turn.client, hides_usage=not request.wants_usage)
+        await flight.conclude()
+        await self._end(turn, relay)
+        if flight.landed is not None and flight.landed.entry is not None:
+            record.usage = flight.landed.entry.usage
+            record.saved_nanousd["coalesced"] = flight.landed.entry.cost_nanousd
+
+    async def _hand_on(self, turn: Turn, request: Request, landed: Landed) -> bool:
+        """Answer with what another's call brought."""
+        record, entry, answer = turn.record, landed.entry, landed.answer
+        headers = _cache_status(record, is_stored=False)
+        if entry is not None:
+            record.saved_nanousd["coalesced"] = entry.cost_nanousd
+            await self._give(turn, request, entry, headers)
+        elif answer is not None and (answer.status != 200 or not request.is_stream):
+            record.target = answer.target
+            passed_on = wire_headers.to_client(answer.headers, are_limits_ours=bool(record.standing))
+            await self._answer(turn, answer.status, [*passed_on, *headers], answer.body)
+        else:
+            return False
+        return True
+
+    async def _give(self, turn: Turn, request: Request, entry: Entry, headers: Pairs) -> None:
+        """Answer with `entry`, in the form that `request` wants."""
+        record = turn.record
         record.target, record.usage = Target.parse(entry.target), entry.usage
-        record.saved_nanousd["cache"] = entry.cost_nanousd
-        headers = hit_headers(hit)
         if request.is_stream:
             events = turn.endpoint.to_stream(json_bytes.loads(entry.body), include_usage=request.wants_usage)
             await self._begin(turn, 200, [STREAM_TYPE, *headers])
@@ -212,19 +295,28 @@ class Pipeline:
             await self._answer(turn, 200, [JSON_TYPE, *headers], entry.body)
         record.is_success = True
 
-    async def _publish(self, record: Record, slot: Slot | None, transcript: Transcript) -> bool:
-        """Store a complete answer; whether that was done."""
-        if slot is None or not transcript.is_complete or transcript.body is None or record.target is None:
+    def _land(
+        self, record: Record, slot: Slot | None, transcript: Transcript | None, answer: Answer | None = None
+    ) -> bool:
+        """Have a complete answer stored, and tell those who wait for it; whether it will be stored."""
+        if slot is None:
             return False
-        entry = Entry(
-            body=transcript.body,
-            target=str(record.target),
-            usage=record.usage,
-            cost_nanousd=record.cost.nanousd if record.cost else 0,
-            stored_at=self.clock.wall(),
-        )
-        policy = slot.policy
-        return await self.cache.publish(slot.key, entry, ttl_s=policy.ttl_s, max_bytes=policy.max_entry_kb * KB)
+        entry = stored = None
+        if transcript is not None and transcript.is_complete and transcript.body is not None:
+            entry = Entry(
+                body=transcript.body,
+                target=str(record.target),
+                usage=record.usage,
+                cost_nanousd=record.cost.nanousd if record.cost else 0,
+                stored_at=self.clock.wall(),
+            )
+            max_bytes = slot.policy.max_entry_kb * KB
+            stored = self.cache.publish(
+                slot.key, entry, ttl_s=slot.policy.ttl_s, max_bytes=max_bytes, flight=slot.flight
+            )
+        if slot.flight is not None:
+            slot.flight.land(Landed(entry, answer), stored)
+        return stored is not None
 
     # ------------------------------------------------------------------ upstream
 
@@ -239,9 +331,11 @@ class Pipeline:
             body=partial(outgoing_body, turn.endpoint, request),
             is_stream=request.is_stream,
         )
+        flight = None if slot is None else slot.flight
+        call = self.upstreams.call(decision.targets, outgoing, record.attempts)
         began = self.clock.monotonic()
         try:
-            answer = await self.upstreams.call(decision.targets, outgoing, record.attempts)
+            answer = await (call if flight is None else flight.fly(call))
         except (UpstreamTimeout, asyncio.CancelledError) as error:
             if not isinstance(error, UpstreamTimeout) or error.was_sent:
                 self._book_prompt(record)
@@ -249,6 +343,8 @@ class Pipeline:
         finally:
             record.upstream_s = self.clock.monotonic() - began
         record.target = answer.target
+        if flight is not None and flight.is_opener_gone:
+            turn = replace(turn, client=Gone())
         if isinstance(answer, EventStream):
             await self._relay(turn, request, answer, slot, await self._collector(turn, request, answer, grant))
         else:
@@ -257,18 +353,17 @@ class Pipeline:
     async def _pass_on(self, turn: Turn, request: Request, answer: Answer, slot: Slot | None) -> None:
         """Account for a whole answer, then send it on as it came."""
         record = turn.record
-        is_complete = is_stored = False
+        transcript = None
         if answer.status == 200:
             transcript = read_answer(turn.endpoint, answer.body)
-            is_complete = transcript.is_complete
             await self._charge(record, request, transcript)
-            is_stored = await self._publish(record, slot, transcript)
+        is_stored = self._land(record, slot, transcript, answer)
         headers = [
             *wire_headers.to_client(answer.headers, are_limits_ours=bool(record.standing)),
             *_cache_status(record, is_stored=is_stored),
         ]
         await self._answer(turn, answer.status, headers, answer.body)
-        record.is_success = is_complete
+        record.is_success = transcript is not None and transcript.is_complete
 
     async def _collector(self, turn: Turn, request: Request, stream: EventStream, grant: Grant) -> Collector:
         """What looks at `stream` as it goes by; where a budget or a rate counts its tokens, no more than were reserved
@@ -299,32 +394,52 @@ class Pipeline:
     async def _relay(
         self, turn: Turn, request: Request, stream: EventStream, slot: Slot | None, collector: Collector
     ) -> None:
-        """Relay a stream as it comes, and account for it when it is over, however it ends."""
-        record, client = turn.record, turn.client
-        is_over = False
+        """Relay a stream as it comes, to all who read along, and account for it when it is over, however it ends."""
+        record, flight = turn.record, None if slot is None else slot.flight
+        relay = Relay(stream, collector, on_end=None if flight is None else flight.wake)
+        conclude = partial(self._conclude, record, request, relay, slot)
+        if flight is not None:
+            flight.carry(relay, conclude, relay.stop)
         try:
             headers = [
                 *wire_headers.to_client(stream.headers, are_limits_ours=bool(record.standing)),
                 *_cache_status(record, is_stored=False),
             ]
             await self._begin(turn, stream.status, headers)
-            error = await relay(stream, client, collector)
-            is_over = True
+            await relay.to(turn.client, hides_usage=collector.hides_usage)
+        except (ConnectionError, asyncio.CancelledError):
+            if flight is not None:
+                await flight.outstay(lambda: relay.is_over)
+            raise
         finally:
-            stream.close()
-            transcript = collector.finish(want_body=is_over and slot is not None and not collector.is_cut)
-            await self._charge(record, request, transcript)
+            await (conclude() if flight is None else flight.conclude())
+        await self._end(turn, relay)
+
+    async def _conclude(self, record: Record, request: Request, relay: Relay, slot: Slot | None) -> None:
+        """A stream is over, or nobody wants the rest: book it, and keep it if it is whole."""
+        relay.stop()
+        collector = relay.collector
+        is_usable = relay.error is None and not relay.is_stopped
+        transcript = collector.finish(want_body=is_usable and slot is not None and not collector.is_cut)
+        await self._charge(record, request, transcript)
         record.is_cut = collector.is_cut
-        if error is None and not transcript.is_complete:
-            error = UpstreamCut("The model API ended its stream before the answer was complete.")
-        if error is None:
-            await self._publish(record, slot, transcript)
-        else:
+        if is_usable and not transcript.is_complete:
+            relay.error = UpstreamCut("The model API ended its stream before the answer was complete.")
+        elif is_usable:
+            self._land(record, slot, transcript)
+        if relay.error is not None:
+            self.upstreams.broke_off(record.attempts[-1], relay.error)
+            if slot is not None and slot.flight is not None:
+                slot.flight.fail(relay.error)
+
+    async def _end(self, turn: Turn, relay: Relay) -> None:
+        """End a client's stream as the upstream's ended."""
+        record, error, collector = turn.record, relay.error, relay.collector
+        if error is not None:
             record.status, record.error = shape_of(error).status, type(error).__name__
-            self.upstreams.broke_off(record.attempts[-1], error)
             if not collector.has_error:  # else the upstream's own error event has told the client
-                await client.write(turn.endpoint.error_event(error, after=collector.last))
-        await client.end()
+                await turn.client.write(turn.endpoint.error_event(error, after=collector.last))
+        await turn.client.end()
         record.is_success = error is None
 
     # ------------------------------------------------------------------ tokens and money

@@ -22,7 +22,8 @@ CountKind = Literal["exact", "fitted", "bound"]
 CostSource = Literal["reported", "computed", "estimated"]
 """Who says what a call cost: the upstream itself, its usage times our price, or our own count times our price."""
 
-CacheOutcome = Literal["hit", "miss", "bypass"]
+CacheOutcome = Literal["hit", "miss", "coalesced", "bypass"]
+"""Coalesced: answered by the upstream call that an identical request was already making."""
 
 
 @value

@@ -55,10 +55,10 @@ class Stored:
     expires_at: float
 
 
-def encode(entry: Entry, *, expires_at: float) -> bytes:
-    usage = entry.usage
+def encode(stored: Stored) -> bytes:
+    entry, usage = stored.entry, stored.entry.usage
     counts = usage and (usage.input, usage.output, usage.cached_input, usage.reasoning, usage.cost_nanousd)
-    meta = orjson.dumps((entry.target, counts, entry.cost_nanousd, entry.stored_at, expires_at))
+    meta = orjson.dumps((entry.target, counts, entry.cost_nanousd, entry.stored_at, stored.expires_at))
     body, flags = entry.body, _RAW
     if len(body) >= _COMPRESS_FROM:
         packed = zstd.compress(body, _LEVEL)

@@ -19,5 +19,7 @@ def forward_headers(outcome: CacheOutcome | None, detail: str | None, *, is_stor
     """
     if outcome is None:
         return []
+    if outcome == "coalesced":
+        return [("Cache-Status", "gateway; fwd=miss; collapsed")]
     status = "gateway; fwd=miss" if outcome == "miss" else f"gateway; fwd=bypass; detail={detail}"
     return [("Cache-Status", status + ("; stored" if is_stored else ""))]

@@ -18,6 +18,11 @@ _MAX_ENTRIES = 100_000
 class EntryStore(Protocol):
     """Raises StoreUnavailable when it cannot tell; whoever asks goes on without the cache (fails open)."""
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it is worth asking."""
+        ...
+
     async def get(self, name: str) -> bytes | None: ...
 
     async def set(self, name: str, value: bytes, ttl_s: float) -> None:
@@ -30,6 +35,8 @@ class MemoryStore:
 
     Methods are coroutines for the protocol's sake and never suspend.
     """
+
+    is_up = True
 
     def __init__(self, clock: Clock, *, max_bytes: int = _MAX_BYTES, max_entries: int = _MAX_ENTRIES) -> None:
         self._clock = clock
@@ -78,6 +85,10 @@ class RedisStore:
 
     def __init__(self, kv: "Kv") -> None:
         self._kv = kv
+
+    @property
+    def is_up(self) -> bool:
+        return self._kv.is_up
 
     async def get(self, name: str) -> bytes | None:
         return await self._kv.get(name)

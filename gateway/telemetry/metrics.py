@@ -47,7 +47,8 @@ class Metrics:
         )
         self.time_to_first_token = Histogram(
             "gateway_time_to_first_token_seconds",
-            "From a request's arrival to the first byte of a streamed answer. Cache hits and errors are left out.",
+            "From a request's arrival to the first byte of a streamed answer. Errors and what the cache answered or"
+            " coalesced are left out.",
             ("route", "model"),
             bounds=SECONDS,
         )
@@ -83,8 +84,9 @@ class Metrics:
         )
         self.saved = Counter(
             "gateway_saved_usd_total",
-            "Dollars not spent. reason: cache (what the stored answer had cost), tier (against the expensive tier's"
-            " first target for the same tokens), trim (what was trimmed and dropped from prompts, at the input price).",
+            "Dollars not spent. reason: cache (what the stored answer had cost), coalesced (what the shared call"
+            " cost), tier (against the expensive tier's first target for the same tokens), trim (what was trimmed and"
+            " dropped from prompts, at the input price).",
             ("route", "reason"),
             parts=NANO,
         )
@@ -144,7 +146,8 @@ class Metrics:
         # ---------------------------------------------------------- decisions
         self.cache = Counter(
             "gateway_cache_requests_total",
-            "Requests that asked the response cache, by result: hit, miss, bypass.",
+            "Requests on routes with a cache, by result: hit, miss, coalesced (answered by the call that an identical"
+            " request was making), bypass.",
             ("route", "result"),
         )
         self.decisions = Counter(
@@ -246,7 +249,7 @@ class Metrics:
         self.requests.inc((route, record.endpoint, tier, model, str(record.status)))
         self.duration.observe((route, record.endpoint), record.duration_s)
         self._observe_way(record, route)
-        if record.cache != "hit":
+        if record.cache not in ("hit", "coalesced"):  # else nothing was asked or paid for it
             self._observe_answer(record, route, model)
             self._observe_spending(record, route, tier, model)
         for reason, nanousd in record.saved_nanousd.items():

@@ -44,7 +44,7 @@ class Collector:
     def __init__(self, endpoint: Endpoint, *, hide_usage: bool) -> None:
         self._endpoint = endpoint
         self._tells = endpoint.telling.search
-        self._hide_usage = hide_usage
+        self.hides_usage = hide_usage
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         self._is_whole = True
@@ -53,6 +53,8 @@ class Collector:
         self.has_error = False
         self.last = b""
         """The events that were fed last: how far the stream had come."""
+        self.with_usage = self.without_usage = b""
+        """What of them goes on to a client that asked for usage, and to one that did not."""
 
     @property
     def is_over(self) -> bool:
@@ -61,11 +63,11 @@ class Collector:
 
     def feed(self, block: bytes) -> bytes:
         """Take note of `block`; returns what of it goes on to the client."""
-        self.last = block
+        self.last = self.with_usage = self.without_usage = block
         self._keep(block)
-        if self._tells(block) is None and b"[DONE]" not in block[-_END_BYTES:]:
-            return block
-        return b"".join(event.raw for event in sse.events(block) if not self._note(event))
+        if self._tells(block) is not None or b"[DONE]" in block[-_END_BYTES:]:
+            self.without_usage = b"".join(event.raw for event in sse.events(block) if not self._note(event))
+        return self.without_usage if self.hides_usage else block
 
     def _keep(self, block: bytes) -> None:
         if not self._is_whole:
@@ -76,7 +78,7 @@ class Collector:
             self._kept.append(block)
 
     def _note(self, event: sse.Event) -> bool:
-        """Read one event; True if it is to be kept from the client."""
+        """Read one event; True if it is there only for those who asked for usage."""
         if event.data == b"[DONE]":
             self._is_done = self._is_done or self._endpoint.ends_with_done
             return False
@@ -90,7 +92,7 @@ class Collector:
         usage = self._endpoint.usage(parsed)
         if usage is not None:
             self._usage = usage
-        return self._hide_usage and self._endpoint.is_usage_only(parsed)
+        return self._endpoint.is_usage_only(parsed)
 
     def finish(self, *, want_body: bool) -> Transcript:
         """What the stream amounted to, after its last block; `want_body` puts the whole answer together.

@@ -89,10 +89,12 @@ class MeteredCollector(Collector):
             return self._count(said + _text(self._endpoint, events[:n]))
 
         fits = bisect_left(range(1, len(events) + 1), self._cap + 1, key=tokens_with)
-        visible = super().feed(b"".join(event.raw for event in events[:fits])) if fits else b""
+        visible = super().feed(b"".join(event.raw for event in events[:fits]))
         end = self._ending(self._events(), tokens_with(fits))
         self._keep(end)
         self._is_done = self.is_cut = True
+        self.with_usage += end
+        self.without_usage += end
         return visible + end
 
 

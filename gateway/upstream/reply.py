@@ -134,7 +134,8 @@ class Reply:
             raise self._error
 
     async def _next_decoded(self, decoder: Decoder, idle_s: float | None) -> bytes:
-        try:
+        await asyncio.sleep(0)  # many pieces can come of one part: let others have their turn between them
+        try:  # from here on nothing is lost to a caller that is cancelled: another may read on
             while not (piece := decoder.pull()):
                 while not self.parts:
                     if self._is_over or self._error is not None:
@@ -146,7 +147,6 @@ class Reply:
                 decoder.push(self._take())
         except Broken as error:
             raise UpstreamCut(f"The model API's compressed answer cannot be read: {error}.") from None
-        await asyncio.sleep(0)  # many pieces can come of one part: let others have their turn between them
         return piece
 
     async def _finish(self) -> None:

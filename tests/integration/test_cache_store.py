@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 import pytest
 import redis
 
-from gateway.cache.directives import Directives
 from gateway.cache.entry import Entry
 from gateway.cache.key import CacheKey
 from gateway.cache.lookup import Cache, Hit, Miss
@@ -13,11 +12,11 @@ from gateway.cache.stores import RedisStore
 from gateway.clock import SystemClock
 from gateway.kv import Kv
 from gateway.values import Usage
+from tests.support.cached import look, publish
 from tests.support.redis_server import RedisServer
 
 CLOCK = SystemClock()
 KEY = CacheKey("gw:cache:0000000000000000:1")
-ANY = Directives()
 
 
 def kv_of(server: RedisServer) -> Kv:
@@ -37,10 +36,10 @@ def new_entry(body: bytes = b'{"id":"chatcmpl-1"}') -> Entry:
 
 async def test_an_answer_published_by_one_process_is_a_hit_in_another(cache: Cache, redis_server: RedisServer) -> None:
     entry = new_entry(b'{"content":"%s"}' % (b"a long answer, " * 10_000))
-    assert await cache.publish(KEY, entry, ttl_s=60, max_bytes=1 << 20)
+    assert await publish(cache, KEY, entry, ttl_s=60, max_bytes=1 << 20)
     async with kv_of(redis_server) as other_kv:
         assert await other_kv.wait_until_up(10)
-        found = await Cache(RedisStore(other_kv), CLOCK).lookup(KEY, ANY)
+        found = await look(Cache(RedisStore(other_kv), CLOCK), KEY)
     assert isinstance(found, Hit)
     assert found.entry == entry
     assert 0 <= found.age_s < 30
@@ -48,7 +47,7 @@ async def test_an_answer_published_by_one_process_is_a_hit_in_another(cache: Cac
 
 
 async def test_entries_expire_in_the_server(cache: Cache, redis_server: RedisServer) -> None:
-    await cache.publish(KEY, new_entry(), ttl_s=60, max_bytes=1 << 20)
+    await publish(cache, KEY, new_entry(), ttl_s=60, max_bytes=1 << 20)
     with redis.Redis.from_url(redis_server.url) as admin:
         left_s = admin.ttl(KEY.name)
         assert isinstance(left_s, int)
@@ -58,30 +57,32 @@ async def test_entries_expire_in_the_server(cache: Cache, redis_server: RedisSer
 async def test_a_foreign_value_under_our_name_is_a_miss(cache: Cache, redis_server: RedisServer) -> None:
     with redis.Redis.from_url(redis_server.url) as admin:
         admin.set(KEY.name, b"somebody else's")
-    assert await cache.lookup(KEY, ANY) == Miss()
+    assert await look(cache, KEY) == Miss()
 
 
 async def test_a_server_that_dies_is_a_bypass_and_comes_back_empty(redis_server: RedisServer) -> None:
     async with kv_of(redis_server) as kv:
         assert await kv.wait_until_up(10)
         cache = Cache(RedisStore(kv), CLOCK)
-        await cache.publish(KEY, new_entry(), ttl_s=60, max_bytes=1 << 20)
+        await publish(cache, KEY, new_entry(), ttl_s=60, max_bytes=1 << 20)
         redis_server.kill()
-        assert await cache.lookup(KEY, ANY) == Miss("store")
-        assert not await cache.publish(KEY, new_entry(), ttl_s=60, max_bytes=1 << 20)
+        assert await look(cache, KEY) == Miss("store")
+        assert not await publish(cache, KEY, new_entry(), ttl_s=60, max_bytes=1 << 20)
         redis_server.start()
         assert await kv.wait_until_up(10)
-        assert await cache.lookup(KEY, ANY) == Miss()
-        assert await cache.publish(KEY, new_entry(), ttl_s=60, max_bytes=1 << 20)
-        assert isinstance(await cache.lookup(KEY, ANY), Hit)
+        assert await look(cache, KEY) == Miss()
+        assert await publish(cache, KEY, new_entry(), ttl_s=60, max_bytes=1 << 20)
+        assert isinstance(await look(cache, KEY), Hit)
 
 
 async def test_a_full_server_stores_nothing_and_serves_what_it_has(cache: Cache, redis_server: RedisServer) -> None:
-    await cache.publish(KEY, new_entry(), ttl_s=60, max_bytes=1 << 20)
+    await publish(cache, KEY, new_entry(), ttl_s=60, max_bytes=1 << 20)
     with redis.Redis.from_url(redis_server.url) as admin:
         admin.config_set("maxmemory", 1)
         try:
-            assert not await cache.publish(CacheKey(KEY.name + "2"), new_entry(), ttl_s=60, max_bytes=1 << 20)
-            assert isinstance(await cache.lookup(KEY, ANY), Hit)
+            other = CacheKey(KEY.name + "2")
+            await publish(cache, other, new_entry(), ttl_s=60, max_bytes=1 << 20)
+            assert await look(cache, other) == Miss()
+            assert isinstance(await look(cache, KEY), Hit)
         finally:
             admin.config_set("maxmemory", 0)

@@ -13,7 +13,7 @@ from gateway.cache.entry import Entry, Stored, decode, encode
 from gateway.values import Usage
 
 ENTRY = Entry(b'{"id":"chatcmpl-1"}', "openai/gpt-4o-mini", Usage(9, 2, 1, 1, 400), 1234, 1_800_000_000.25)
-VALUE = encode(ENTRY, expires_at=1_800_003_600.25)
+VALUE = encode(Stored(ENTRY, 1_800_003_600.25))
 
 
 def test_an_entry_comes_back_as_it_was() -> None:
@@ -26,14 +26,14 @@ def test_an_entry_comes_back_as_it_was() -> None:
 )
 def test_any_body_and_usage_come_back(body: bytes, usage: Usage | None) -> None:
     entry = Entry(body, "up/m/with/slashes", usage, 2**62, 1_800_000_000.0)
-    assert decode(encode(entry, expires_at=1.0)) == Stored(entry, 1.0)
+    assert decode(encode(Stored(entry, 1.0))) == Stored(entry, 1.0)
 
 
 def test_long_text_is_compressed_and_noise_is_not() -> None:
     text = Entry(b"All work and no play. " * 5_000, "up/m", None, 0, 0.0)
     noise = Entry(random.Random(7).randbytes(100_000), "up/m", None, 0, 0.0)
-    assert len(encode(text, expires_at=0.0)) < 2_000
-    assert 100_000 < len(encode(noise, expires_at=0.0)) < 100_100
+    assert len(encode(Stored(text, 0.0))) < 2_000
+    assert 100_000 < len(encode(Stored(noise, 0.0))) < 100_100
 
 
 @pytest.mark.parametrize("at", range(len(VALUE)))

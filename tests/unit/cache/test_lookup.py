@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.cache.directives import Directives, parse_directives
+from gateway.cache.directives import parse_directives
 from gateway.cache.entry import Entry
 from gateway.cache.headers import forward_headers, hit_headers
 from gateway.cache.key import CacheKey
@@ -11,13 +11,15 @@ from gateway.cache.stores import MemoryStore
 from gateway.clock import ManualClock
 from gateway.errors import StoreUnavailable
 from gateway.values import CacheOutcome, Usage
+from tests.support.cached import ANY, look, publish
 
 KEY = CacheKey("gw:cache:0:0")
-ANY = Directives()
 
 
 class StoreAway:
     """As Redis is when it is not there."""
+
+    is_up = False
 
     async def get(self, name: str) -> bytes | None:
         raise StoreUnavailable("get")
@@ -47,58 +49,58 @@ def entry_at(clock: ManualClock, body: bytes = b'{"id":"1"}') -> Entry:
 
 async def test_what_was_published_is_a_hit_with_its_age(cache: Cache, clock: ManualClock) -> None:
     entry = entry_at(clock)
-    assert await cache.lookup(KEY, ANY) == Miss()
-    assert await cache.publish(KEY, entry, ttl_s=60, max_bytes=1024)
+    assert await look(cache, KEY, ANY) == Miss()
+    assert await publish(cache, KEY, entry, ttl_s=60, max_bytes=1024)
     clock.advance(10)
-    assert await cache.lookup(KEY, ANY) == Hit(entry, age_s=10, ttl_left_s=50)
-    assert await cache.lookup(CacheKey("gw:cache:0:1"), ANY) == Miss()
+    assert await look(cache, KEY, ANY) == Hit(entry, age_s=10, ttl_left_s=50)
+    assert await look(cache, CacheKey("gw:cache:0:1"), ANY) == Miss()
 
 
 async def test_an_answer_ends_with_its_time(cache: Cache, clock: ManualClock) -> None:
-    await cache.publish(KEY, entry_at(clock), ttl_s=60, max_bytes=1024)
+    await publish(cache, KEY, entry_at(clock), ttl_s=60, max_bytes=1024)
     clock.advance(60)
-    assert await cache.lookup(KEY, ANY) == Miss()
+    assert await look(cache, KEY, ANY) == Miss()
 
 
 async def test_a_store_that_forgets_late_does_not_make_answers_fresh(clock: ManualClock) -> None:
     late = MemoryStore(ManualClock())  # whose clock stands still
     cache = Cache(late, clock)
-    await cache.publish(KEY, entry_at(clock), ttl_s=60, max_bytes=1024)
+    await publish(cache, KEY, entry_at(clock), ttl_s=60, max_bytes=1024)
     clock.advance(61)
-    assert await cache.lookup(KEY, ANY) == Miss()
+    assert await look(cache, KEY, ANY) == Miss()
 
 
 async def test_directives_decide_what_may_be_served(cache: Cache, clock: ManualClock) -> None:
-    await cache.publish(KEY, entry_at(clock), ttl_s=60, max_bytes=1024)
+    await publish(cache, KEY, entry_at(clock), ttl_s=60, max_bytes=1024)
     clock.advance(10)
-    assert await cache.lookup(KEY, parse_directives("no-cache")) == Miss("no_cache")
-    assert await cache.lookup(KEY, parse_directives("no-store, no-cache")) == Miss("no_store")
-    assert await cache.lookup(KEY, parse_directives("max-age=9")) == Miss()
-    assert isinstance(await cache.lookup(KEY, parse_directives("max-age=10")), Hit)
-    assert isinstance(await cache.lookup(KEY, parse_directives("only-if-cached")), Hit)
+    assert await look(cache, KEY, parse_directives("no-cache")) == Miss("no_cache")
+    assert await look(cache, KEY, parse_directives("no-store, no-cache")) == Miss("no_store")
+    assert await look(cache, KEY, parse_directives("max-age=9")) == Miss()
+    assert isinstance(await look(cache, KEY, parse_directives("max-age=10")), Hit)
+    assert isinstance(await look(cache, KEY, parse_directives("only-if-cached")), Hit)
 
 
 async def test_a_body_over_the_limit_is_not_stored(cache: Cache, clock: ManualClock) -> None:
-    assert not await cache.publish(KEY, entry_at(clock, bytes(1025)), ttl_s=60, max_bytes=1024)
-    assert await cache.lookup(KEY, ANY) == Miss()
-    assert await cache.publish(KEY, entry_at(clock, bytes(1024)), ttl_s=60, max_bytes=1024)
+    assert not await publish(cache, KEY, entry_at(clock, bytes(1025)), ttl_s=60, max_bytes=1024)
+    assert await look(cache, KEY, ANY) == Miss()
+    assert await publish(cache, KEY, entry_at(clock, bytes(1024)), ttl_s=60, max_bytes=1024)
 
 
 async def test_a_store_that_is_away_is_a_bypass_and_no_error(clock: ManualClock) -> None:
     cache = Cache(StoreAway(), clock)
-    assert await cache.lookup(KEY, ANY) == Miss("store")
-    assert not await cache.publish(KEY, entry_at(clock), ttl_s=60, max_bytes=1024)
+    assert await look(cache, KEY, ANY) == Miss("store")
+    assert not await publish(cache, KEY, entry_at(clock), ttl_s=60, max_bytes=1024)
 
 
 async def test_damage_is_a_miss(cache: Cache, store: MemoryStore) -> None:
     await store.set(KEY.name, b"\x00\x01", 60)
-    assert await cache.lookup(KEY, ANY) == Miss()
+    assert await look(cache, KEY, ANY) == Miss()
 
 
 async def test_a_clock_ahead_of_ours_does_not_make_ages_negative(cache: Cache, clock: ManualClock) -> None:
     future = Entry(b"{}", "openai/gpt-4o-mini", None, 0, clock.wall() + 5)
-    await cache.publish(KEY, future, ttl_s=60, max_bytes=1024)
-    assert await cache.lookup(KEY, ANY) == Hit(future, age_s=0.0, ttl_left_s=65.0)
+    await publish(cache, KEY, future, ttl_s=60, max_bytes=1024)
+    assert await look(cache, KEY, ANY) == Hit(future, age_s=0.0, ttl_left_s=65.0)
 
 
 # ------------------------------------------------------------------ headers

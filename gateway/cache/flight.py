@@ -1,0 +1,192 @@
+"""Identical requests that are under way share one upstream call: a flight owns it, clients are its readers.
+
+The opener makes the call, in a task of the flight's own, and books what it cost; followers join at any
+moment and pay nothing. Whoever hangs up is one reader less: the call ends when nobody reads any more,
+and until then the opener stays to book it, even when its own client has gone.
+
+    OPEN ──depart──► UNDER WAY ──land──► LANDED ──written──► forgotten
+      │ looked up,       │ called, perhaps     the answer is served from
+      │ admitted         │ streaming           here until the store has it
+      │                  │
+      ├──hit───► forgotten; followers judge the answer for themselves
+      ├──ground─► forgotten; followers look again, one of them opens anew
+      └──fail──► forgotten; followers get the same error
+                 (alone, each would ask an upstream again that has just failed)
+
+What flies is the pipeline's business: `Live` is what followers can read along with, `Landed` what a
+whole answer amounts to.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from gateway.cache.entry import Stored
+from gateway.errors import GatewayError, UpstreamUnavailable
+
+Live = TypeVar("Live")
+Landed = TypeVar("Landed")
+Answer = TypeVar("Answer")
+
+
+class Flight(Generic[Live, Landed]):
+    """One call under way. All methods but the awaited ones take effect at once, between two turns of the loop."""
+
+    __slots__ = (
+        "_land",
+        "_landing",
+        "_on_over",
+        "_stop",
+        "_waiters",
+        "error",
+        "found",
+        "has_departed",
+        "is_opener_gone",
+        "is_over",
+        "landed",
+        "live",
+        "name",
+        "readers",
+        "stored",
+    )
+
+    def __init__(self, name: str, on_over: Callable[["Flight[Live, Landed]"], None]) -> None:
+        """`on_over` is told when nobody may join any more."""
+        self.name = name
+        self._on_over = on_over
+        self.readers = 1
+        """Clients that wait or read; the opener is the first."""
+        self.has_departed = False
+        """The call is on its way, or was."""
+        self.is_opener_gone = False
+        """Its client has left; it stays for the bill."""
+        self.is_over = False
+        """No more will become known: it found an answer, was grounded, landed or failed."""
+        self.found: Stored | None = None
+        """What the store had."""
+        self.live: Live | None = None
+        """What can be read along with, as soon as it is there."""
+        self.landed: Landed | None = None
+        self.stored: Stored | None = None
+        """The answer, from landing until the store has it."""
+        self.error: GatewayError | None = None
+        self._stop: Callable[[], object] | None = None
+        self._land: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self._landing: asyncio.Task[None] | bool = False
+        self._waiters: list[asyncio.Future[None]] = []
+
+    # ------------------------------------------------------------------ everybody
+
+    async def change(self) -> None:
+        """Wait until something has changed; look for yourself."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    def join(self) -> None:
+        self.readers += 1
+
+    def leave(self) -> None:
+        """One reader less; the last one stops the call."""
+        self.readers -= 1
+        if not self.readers and self._stop is not None:
+            self._stop()
+
+    async def conclude(self) -> None:
+        """Have what has been read to its end landed, once, whoever comes first; returns when that is done."""
+        if not self._landing:
+            assert self._land is not None
+            if self.readers <= 1:
+                self._landing = True
+                await self._land()
+                return
+            self._landing = asyncio.create_task(self._land(), name="land a flight")
+            self._landing.add_done_callback(self._wake)
+        while isinstance(self._landing, asyncio.Task) and not self._landing.done():
+            await self.change()
+
+    # ------------------------------------------------------------------ the opener
+
+    async def fly(self, call: Coroutine[Any, Any, Answer]) -> Answer:
+        """What `call` returns or raises. An opener that is cancelled gets it all the same if others wait for it too;
+        `is_opener_gone` then."""
+        task = asyncio.create_task(call, name="upstream call")
+        task.add_done_callback(self._wake)
+        self._stop = task.cancel
+        self.has_departed = True
+        self._wake()
+        try:
+            while not task.done():
+                await self.change()
+        except asyncio.CancelledError:
+            await self.outstay(task.done)
+            if task.cancelled():
+                raise
+        return task.result()
+
+    def carry(self, live: Live, land: Callable[[], Coroutine[Any, Any, None]], stop: Callable[[], object]) -> None:
+        """The call goes on as something to read along with; at its end `land`, and `stop` it if nobody reads on."""
+        self.live, self._land, self._stop = live, land, stop
+        self._wake()
+
+    async def outstay(self, is_done: Callable[[], bool]) -> None:
+        """The opener's client has gone: wait on for those who still read.
+
+        Servers cancel more than once, so that is no reason to give up earlier. When they stop they cancel
+        the readers as well, and the last of those ends this.
+        """
+        if not self.is_opener_gone:
+            self.is_opener_gone = True
+            self.leave()
+        while not is_done():
+            with suppress(asyncio.CancelledError):
+                await self.change()
+
+    def land(self, landed: Landed, stored: Stored | None) -> None:
+        self.landed, self.stored = landed, stored
+        self._end(is_joinable=stored is not None)
+
+    def find(self, found: Stored) -> None:
+        self.found = found
+        self._end()
+
+    def ground(self) -> None:
+        """There will be no call: the opener was refused, or left before."""
+        if not self.is_over:
+            self._end()
+
+    def fail(self, error: GatewayError) -> None:
+        if not self.is_over:
+            self.error = error
+            self._end()
+
+    def wake(self) -> None:
+        self._wake()
+
+    def _end(self, *, is_joinable: bool = False) -> None:
+        self.is_over = True
+        if not is_joinable:
+            self._on_over(self)
+        self._wake()
+
+    def _wake(self, _: object = None) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():  # its reader may have been cancelled
+                waiter.set_result(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        """The opener is through. However it left, nobody is kept waiting."""
+        if self.is_over:
+            return
+        if not self.has_departed:
+            self.ground()
+        elif isinstance(exc, GatewayError):
+            self.fail(exc)
+        else:
+            self.fail(UpstreamUnavailable("The request that this one waited for was broken off; send it again."))
