@@ -1,173 +1,142 @@
-"""The trained classifier as `serve` uses it: a JSON file of weights, a few dictionary look-ups, no scikit-learn.
+"""The trained classifier as `serve` uses it: some thousand weighted words, and no scikit-learn.
 
-A mixture of logistic regressions, each linear in the same features x (binary TF-IDF of word 1- and 2-grams, scaled
-surface features). A gate says what kind of task this is, one regression a kind says how much it needs the expensive
-model, and the calibration makes a probability of their weighted mean:
+A mixture of logistic regressions, all linear in the same features x (words by binary TF-IDF, scaled surface measures).
+A gate says what kind of task this is; each kind has a regression over what would come of sending the prompt up (only
+the expensive model is right, only the cheap one, both, neither); a calibration makes a probability of it:
 
-    g = softmax(G·x + g0)          one share a kind
-    z = Σ g_k (W_k·x + w0_k)       a score
-    p = 1 / (1 + exp(-(a·z + b)))  probability that the expensive model answers better, ties counted as half
+    g    = softmax(G·x + g0)                   one share a kind; kinds below 1% are left out
+    P_k  = softmax(W_k·x + w_k, 0)             one probability an outcome; the last outcome's score is 0
+    gain = Σ g_k (P_k[better] - P_k[worse])    expected score won by going up, -1 to 1
+    p    = sigmoid(a·logit((1 + gain) / 2) + b)
 
-With one kind the gate is 1 and this is plain logistic regression. What is written here is all there is to the
-formula; `offline/train.py` fits it with scikit-learn and checks that both agree.
+p is the probability that the expensive model answers better, ties counted as half. What is written here is all there
+is to it: `offline/train.py` fits the weights with scikit-learn, and a test holds both to the same numbers.
+
+All scores of a query come out of two sums over packed rows (`lanes.py`): one row for each of its words, one for the
+level of each surface measure, which holds the measure's share in the distances too.
 """
 
-import hashlib
 import importlib.resources
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import exp, sqrt
-from operator import mul
+from itertools import repeat
+from math import exp, log, sqrt, tanh
+from operator import getitem, mul
 from pathlib import Path
-from typing import Any, Literal
 
-import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-
-from gateway.errors import ConfigError
-from gateway.routing import features
-
-MAX_BYTES = 32 * 2**20
-"""A file beyond this is not one of ours: the shipped one has under 5 MB."""
+from gateway.routing import document, features
+from gateway.routing.document import GAINS, Document
+from gateway.routing.lanes import Lanes
 
 REMEMBERED = 4096
 REMEMBERED_CHARS = 2000
-"""At most 8 MB of questions, of which a decision costs 0.1 ms the first time and 0.1 µs after that."""
+"""At most 8 MB of questions, of which a decision costs 40 µs the first time and 0.1 µs after that."""
 
-Weights = tuple[tuple[float, ...], ...]
-"""One row for each kind."""
+SHARE_MIN = 0.01
+"""Kinds the gate holds less likely than this are not computed."""
+FAR = 25.0
+"""The most that one surface measure adds to the distance, so that none decides alone: five standard deviations."""
+SURE = 1 - 1e-9
+"""Gains are kept within this, so that their logit is finite."""
+FOREIGN = 0.15
+"""A query with a greater share of non-ASCII bytes is not in the language of the training data: half a Cyrillic or
+Chinese text would do, the accents of a French one would not (its words are unknown)."""
 
-
-class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
-
-
-class Terms(Part):
-    """The vocabulary: word 1- and 2-grams, each with its rarity and its weights."""
-
-    names: tuple[str, ...]
-    idf: tuple[float, ...]
-    gate: Weights
-    need: Weights
-
-
-class Surface(Part):
-    """`(value - mean) / scale` is what a weight is multiplied with."""
-
-    names: tuple[str, ...]
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    gate: Weights
-    need: Weights
-
-
-class Calibration(Part):
-    slope: float
-    intercept: float
-
-
-class Operating(Part):
-    """One row of the threshold table, measured on training prompts the weights had not seen."""
-
-    quality: float
-    """Share of the expensive model's mean score that is kept."""
-    threshold: float
-    cheap_share: float
-
-
-class Made(Part):
-    """Where the weights come from, for whoever audits them."""
-
-    command: str
-    fingerprint: str
-    rows: int
-    sources: dict[str, int]
-
-
-class Document(Part):
-    """The file, as written and as read."""
-
-    format: Literal["llm-gateway-router"]
-    schema_version: Literal[1]
-    features_version: int
-    made: Made
-    kinds: tuple[str, ...]
-    gate_intercepts: tuple[float, ...]
-    need_intercepts: tuple[float, ...]
-    terms: Terms
-    surface: Surface
-    calibration: Calibration
-    known_words_min: float
-    """A query with a smaller share of known words is unfamiliar, and goes up."""
-    thresholds: tuple[Operating, ...]
-    quality: dict[str, float]
-    """Measures over training prompts the weights had not seen (`offline/evaluate.py` says what each is)."""
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> "Document":
-        if self.features_version != features.VERSION or self.surface.names != features.SURFACE:
-            raise ValueError("was trained on other features than this version computes: train it again")
-        kinds = len(self.kinds)
-        if not kinds or len(self.gate_intercepts) != kinds or len(self.need_intercepts) != kinds:
-            raise ValueError(f"expected one gate and one need intercept for each of {kinds} kinds")
-        for name, part in (("terms", self.terms), ("surface", self.surface)):
-            width = len(part.names)
-            rows = (*part.gate, *part.need)
-            if len(part.gate) != kinds or len(part.need) != kinds or any(len(row) != width for row in rows):
-                raise ValueError(f"{name}: expected {kinds} rows of {width} weights for gate and need")
-        if len(self.terms.idf) != len(self.terms.names):
-            raise ValueError("terms.idf: expected one number a term")
-        if not len(self.surface.mean) == len(self.surface.scale) == len(self.surface.names):
-            raise ValueError("surface: expected one mean and one scale a feature")
-        if min(self.surface.scale, default=1.0) <= 0:
-            raise ValueError("surface.scale: expected numbers > 0")
-        if not self.thresholds:
-            raise ValueError("thresholds: expected at least one row")
-        return self
+_NOTHING = repeat(0)
+"""What an unknown word adds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     probability: float
-    is_familiar: bool
-    """False: the query is unlike what the weights were fitted on, so the probability means little."""
+    doubt: str | None
+    """Why the query is unlike what the weights were fitted on, so that the probability means little: `long`, `foreign`,
+    `unfamiliar` (its words or its shape are unknown) or `unsure` (of what kind it is). None: it is familiar."""
     kind: str
-    """The task type the gate holds likeliest."""
+    """The kind of task the gate holds likeliest."""
+    share: float
+    """How likely: 0 to 1."""
+    known_words: float
+    """Share of its different words that occurred in training."""
+    distance: float
+    """Mean squared distance from the kind's typical prompt, in standard deviations; about 1 in training."""
+
+    @property
+    def is_familiar(self) -> bool:
+        return self.doubt is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One kind of task: where its numbers stand among a query's."""
+
+    name: str
+    first: int
+    last: int
+    """Its outcomes' scores are `logits[first:last]`."""
+    gains: tuple[float, ...]
+    """What each outcome is worth, that without a score included."""
+    distance_limit: float
+
+    def chances(self, logits: Sequence[float]) -> list[float]:
+        return softmax([*logits[self.first : self.last], 0.0])
+
+    def gain(self, logits: Sequence[float]) -> float:
+        if len(self.gains) == 2:  # two outcomes: a plain logistic regression
+            return self.gains[0] * tanh(logits[self.first] / 2)
+        return sum(map(mul, self.chances(logits), self.gains))
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """What the weights say of a query."""
+
+    words: int
+    known: int
+    norm: float
+    """Of its TF-IDF vector."""
+    logits: list[float]
+    """The gate's, then those of each kind's outcomes."""
+    distances: list[float]
+
+
+class _Levels(dict[int, int]):
+    """Level of one surface measure → its packed row, made when that level first occurs."""
+
+    def __init__(self, row_of: Callable[[int], int]) -> None:
+        super().__init__()
+        self._row_of = row_of
+
+    def __missing__(self, level: int) -> int:
+        row = self[level] = self._row_of(level)
+        return row
 
 
 class Classifier:
     """Scores queries. The weights never change; what was judged lately is remembered."""
 
     def __init__(self, document: Document) -> None:
-        self.document = document
-        kinds = len(document.kinds)
-        terms, surface = document.terms, document.surface
-        self._kinds = kinds
-        self._term_rows = {
-            name: (idf * idf, *(idf * weight for weight in weights))
-            for name, idf, *weights in zip(terms.names, terms.idf, *terms.gate, *terms.need, strict=True)
-        }
-        columns = (*surface.gate, *surface.need)
-        self._surface_rows = [tuple(w / s for w, s in zip(row, surface.scale, strict=True)) for row in columns]
-        self._offsets = [
-            intercept - sum(w * m for w, m in zip(row, surface.mean, strict=True))
-            for intercept, row in zip(
-                (*document.gate_intercepts, *document.need_intercepts), self._surface_rows, strict=True
-            )
-        ]
+        self.about = document.about
+        self._limits = document.limits
+        self._calibration = document.calibration
+        self._kinds = tuple(_kinds(document))
+        linears = [document.gate, *(kind.need for kind in document.kinds)]
+        scores = sum(len(linear.intercepts) for linear in linears)
+        self._term_lanes = Lanes(2 + scores)
+        self._terms = _packed_terms(document, self._term_lanes)
+        self._surface_lanes = Lanes(scores + len(document.kinds))
+        self._levels = [_Levels(row_of) for row_of in _surface_rows(document, self._surface_lanes)]
+        intercepts = [number for linear in linears for number in linear.intercepts]
+        self._intercepts = self._surface_lanes.pack([*intercepts, *(0.0 for _ in document.kinds)])
         self._judged: dict[str, Verdict] = {}
 
     @classmethod
     def load(cls, path: Path | None = None) -> "Classifier":
         """Read a model file, or the shipped one for None. Raises ConfigError saying what is wrong with the file."""
-        if path is None:
-            resource = importlib.resources.files("gateway.routing").joinpath("default_router.json")
-            return cls(parse(resource.read_bytes(), name="default_router.json"))
-        try:
-            data = path.read_bytes()
-        except OSError as exc:
-            raise ConfigError([f"{path}: the router model cannot be read: {exc.strerror}"]) from exc
-        return cls(parse(data, name=str(path)))
+        if path is not None:
+            return cls(document.read(path))
+        shipped = importlib.resources.files("gateway.routing").joinpath("default_router.json")
+        return cls(document.parse(shipped.read_bytes(), name="default_router.json"))
 
     def judge(self, query: str) -> Verdict:
         """Probability in (0, 1) that the expensive model answers `query` better, and how far to believe it.
@@ -183,62 +152,145 @@ class Classifier:
                 self._judged[query] = verdict
         return verdict
 
-    def _judge(self, query: str) -> Verdict:
-        seen = features.extract(query)
-        logits = self._logits([row for row in map(self._term_rows.get, set(seen.terms)) if row is not None], seen)
-        shares = softmax(logits[: self._kinds])
-        score = sum(share * need for share, need in zip(shares, logits[self._kinds :], strict=True))
-        calibration = self.document.calibration
-        words = seen.terms[: seen.words]
-        known = sum(word in self._term_rows for word in words)
-        return Verdict(
-            probability=sigmoid(calibration.slope * score + calibration.intercept),
-            is_familiar=bool(words) and known >= self.document.known_words_min * len(words),
-            kind=self.document.kinds[max(range(self._kinds), key=shares.__getitem__)],
-        )
-
-    def _logits(self, rows: list[tuple[float, ...]], seen: features.Features) -> list[float]:
-        """Gate and need logit of each kind; `rows` are those of the known terms."""
-        columns = zip(*rows, strict=True) if rows else [(0.0,)] * (2 * self._kinds + 1)
-        squares, *sums = map(sum, columns)
-        norm = sqrt(squares) or 1.0
-        return [
-            total / norm + offset + sum(map(mul, row, seen.surface))
-            for total, offset, row in zip(sums, self._offsets, self._surface_rows, strict=True)
-        ]
-
     def probability(self, query: str) -> float:
         """That the expensive tier is needed; `judge` also says whether the query is familiar."""
         return self.judge(query).probability
-
-    def strongest(self, query: str, top: int) -> list[tuple[str, float]]:
-        """What moved the score of `query` most, as (feature, contribution), largest first; above 0 is up.
-
-        Contributions are in logits before calibration, each kind's weighted with its share, and surface features count
-        from their training mean.
-        """
-        seen = features.extract(query)
-        rows = {term: self._term_rows[term] for term in set(seen.terms) if term in self._term_rows}
-        norm = sqrt(sum(row[0] for row in rows.values())) or 1.0
-        shares = softmax(self._logits(list(rows.values()), seen)[: self._kinds])
-        first = 1 + self._kinds
-        moved = {
-            f'"{term}"': sum(share * weight for share, weight in zip(shares, row[first:], strict=True)) / norm
-            for term, row in rows.items()
-        }
-        surface = self.document.surface
-        for place, name in enumerate(surface.names):
-            away = (seen.surface[place] - surface.mean[place]) / surface.scale[place]
-            moved[name] = away * sum(s * row[place] for s, row in zip(shares, surface.need, strict=True))
-        return sorted(moved.items(), key=lambda item: -abs(item[1]))[:top]
 
     def threshold(self, quality: float) -> float:
         """Expensive from this probability on, to keep `quality` (0 to 1) of the expensive model's mean score.
 
         The next stricter row of the file's table; beyond its strictest row 0.0: everything goes up.
         """
-        stricter = [row for row in self.document.thresholds if row.quality >= quality - 1e-9]
+        stricter = [row for row in self.about.thresholds if row.quality >= quality - 1e-9]
         return min(stricter, key=lambda row: row.quality).threshold if stricter else 0.0
+
+    def _judge(self, query: str) -> Verdict:
+        looked_up = self._look_up(features.extract(query))
+        shares = softmax(looked_up.logits[: len(self._kinds)])
+        share = max(shares)
+        place = shares.index(share)
+        kind, distance = self._kinds[place], looked_up.distances[place]
+        known_words = looked_up.known / (looked_up.words or 1)
+        return Verdict(
+            probability=self._calibrated(self._gain(looked_up.logits, shares)),
+            doubt=self._doubt(query, known_words, share, distance / kind.distance_limit),
+            kind=kind.name,
+            share=share,
+            known_words=known_words,
+            distance=distance,
+        )
+
+    def _doubt(self, query: str, known_words: float, share: float, remoteness: float) -> str | None:
+        if len(query) > features.MAX_CHARS:
+            return "long"
+        if features.foreign_share(query) > FOREIGN:
+            return "foreign"
+        if not known_words or known_words < self._limits.known_words_min or remoteness > 1:
+            return "unfamiliar"
+        return "unsure" if share < self._limits.gate_share_min else None
+
+    def _look_up(self, seen: features.Features) -> _Query:
+        packed = sum(map(self._terms.get, seen.words, _NOTHING))
+        known, squares, *by_terms = self._term_lanes.unpack(packed)
+        by_surface = self._surface_lanes.unpack(sum(map(getitem, self._levels, seen.surface), self._intercepts))
+        norm = sqrt(squares) or 1.0
+        return _Query(
+            words=len(seen.words),
+            known=round(known),
+            norm=norm,
+            logits=[score / norm + other for score, other in zip(by_terms, by_surface, strict=False)],
+            distances=by_surface[len(by_terms) :],
+        )
+
+    def _gain(self, logits: list[float], shares: list[float]) -> float:
+        gain = total = 0.0
+        for kind, share in zip(self._kinds, shares, strict=True):
+            if share >= SHARE_MIN:
+                gain += share * kind.gain(logits)
+                total += share
+        return gain / total
+
+    def _calibrated(self, gain: float) -> float:
+        gain = max(-SURE, min(SURE, gain))
+        return sigmoid(self._calibration.slope * log((1 + gain) / (1 - gain)) + self._calibration.intercept)
+
+    def strongest(self, query: str, top: int) -> list[tuple[str, float]]:
+        """What moved the probability of `query` most, as (feature, probability points), largest first; above 0 is up.
+
+        Linear around this query: how much the probability would change if the feature went back to where it says
+        nothing, which is absence for a word and the training mean for a surface measure.
+        """
+        seen = features.extract(query)
+        looked_up = self._look_up(seen)
+        shares = softmax(looked_up.logits[: len(self._kinds)])
+        slope = self._slope(self._gain(looked_up.logits, shares))
+        turns = list(self._turns(looked_up.logits, shares))
+        moved = {
+            name: slope * sum(turn * row[place] for place, turn in turns) for name, row in self._rows(seen, looked_up)
+        }
+        return sorted(moved.items(), key=lambda item: -abs(item[1]))[:top]
+
+    def _slope(self, gain: float) -> float:
+        """Change of the probability with the gain."""
+        p = self._calibrated(gain)
+        return p * (1 - p) * self._calibration.slope * 2 / max(1 - gain * gain, 1 - SURE)
+
+    def _turns(self, logits: list[float], shares: list[float]) -> Iterator[tuple[int, float]]:
+        """Change of the expected gain with each logit of the kinds in question, the gate's shares left as they are."""
+        for kind, share in zip(self._kinds, shares, strict=True):
+            if share >= SHARE_MIN:
+                chances, gain = kind.chances(logits), kind.gain(logits)
+                for place, chance, worth in zip(range(kind.first, kind.last), chances, kind.gains, strict=False):
+                    yield place, share * chance * (worth - gain)
+
+    def _rows(self, seen: features.Features, looked_up: _Query) -> Iterator[tuple[str, list[float]]]:
+        """What each feature adds to each logit."""
+        for word in sorted(seen.words):
+            packed = self._terms.get(word)
+            if packed is not None:
+                _, _, *row = self._term_lanes.unpack(packed)
+                yield f'"{word.decode()}"', [number / looked_up.norm for number in row]
+        for name, levels, level in zip(features.SURFACE, self._levels, seen.surface, strict=True):
+            yield name.replace("_", " "), self._surface_lanes.unpack(levels[level])
+
+
+def _kinds(document: Document) -> Iterator[_Kind]:
+    first = len(document.kinds)
+    for kind in document.kinds:
+        last = first + len(kind.outcomes) - 1
+        yield _Kind(kind.name, first, last, tuple(GAINS[outcome] for outcome in kind.outcomes), kind.distance_limit)
+        first = last
+
+
+def _packed_terms(document: Document, lanes: Lanes) -> dict[bytes, int]:
+    """Word → 1 (it is known), its squared idf, and idf times its weight in every regression."""
+    weights = [row for linear in (document.gate, *(kind.need for kind in document.kinds)) for row in linear.terms]
+    return {
+        name.encode(): lanes.pack([1.0, idf * idf, *[idf * weight for weight in column]])
+        for name, idf, column in zip(document.terms.names, document.terms.idf, zip(*weights, strict=True), strict=True)
+    }
+
+
+def _surface_rows(document: Document, lanes: Lanes) -> Iterator[Callable[[int], int]]:
+    """For each surface measure: its level → what that adds to every score and to the distance from every kind."""
+    surface, kinds = document.surface, document.kinds
+    linears = (document.gate, *(kind.need for kind in kinds))
+    for place, (mean, scale) in enumerate(zip(surface.mean, surface.scale, strict=True)):
+        weights = [row[place] for linear in linears for row in linear.surface]
+        typical = [(kind.center[place], kind.spread[place]) for kind in kinds]
+
+        def row_of(
+            level: int,
+            mean: float = mean,
+            scale: float = scale,
+            weights: Sequence[float] = weights,
+            typical: Sequence[tuple[float, float]] = typical,
+        ) -> int:
+            value = max(-surface.limit, min(surface.limit, (level - mean) / scale))
+            away = [min(FAR, ((value - center) / spread) ** 2) / len(surface.mean) for center, spread in typical]
+            return lanes.pack([*[value * weight for weight in weights], *away])
+
+        yield row_of
 
 
 def softmax(logits: Sequence[float]) -> list[float]:
@@ -253,40 +305,3 @@ def sigmoid(score: float) -> float:
     if score >= 0:
         return 1 / (1 + exp(-score))
     return exp(score) / (1 + exp(score))
-
-
-def parse(data: bytes, *, name: str) -> Document:
-    """The bytes of a model file as a checked Document; `name` is how messages call the file."""
-    if len(data) > MAX_BYTES:
-        raise ConfigError([f"{name}: {len(data):,} bytes are too many for a router model"])
-    try:
-        fields: Any = orjson.loads(data)
-    except orjson.JSONDecodeError as exc:
-        raise ConfigError([f"{name}: not a router model: {exc}"]) from exc
-    if not isinstance(fields, dict) or fields.get("format") != "llm-gateway-router":
-        raise ConfigError([f'{name}: not a router model: expected an object with "format": "llm-gateway-router"'])
-    if fields.get("schema_version") != 1:
-        found = fields.get("schema_version")
-        raise ConfigError([f"{name}: schema_version {found!r} is not 1: train it again with this version"])
-    fields, checksum = {key: value for key, value in fields.items() if key != "checksum"}, fields.get("checksum")
-    if checksum != checksum_of(fields):
-        raise ConfigError([f"{name}: the checksum does not match: the file was damaged or edited"])
-    try:
-        return Document.model_validate_json(orjson.dumps(fields))
-    except ValidationError as exc:
-        raise ConfigError([_line(name, error) for error in exc.errors()[:10]]) from exc
-
-
-def _line(name: str, error: Any) -> str:
-    where = ".".join(map(str, error["loc"]))
-    return f"{name}: {where + ': ' if where else ''}{error['msg']}"
-
-
-def dump(document: Document) -> bytes:
-    """The file's bytes, with a checksum over everything else; equal documents give equal bytes."""
-    fields = orjson.loads(document.model_dump_json())
-    return orjson.dumps({**fields, "checksum": checksum_of(fields)}) + b"\n"
-
-
-def checksum_of(fields: dict[str, Any]) -> str:
-    return hashlib.sha256(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -1,11 +1,13 @@
-"""Prompts with the outcome of a cheap and an expensive model on each: read from JSON lines, checked row by row.
+"""Prompts with what a cheap and an expensive model made of each: JSON lines, plain or `.gz`, checked row by row.
 
-One row, plain or in a `.gz` file:
+Three forms, told apart by their fields; scores are 0 to 1:
 
-    {"id": "q1", "source": "gsm8k", "text": "…", "weak_score": 0, "strong_score": 1}
+    {"text": "…", "weak_score": 0, "strong_score": 1}     scores: how well each model did
+    {"text": "…", "need": 1}                              need: whether only the expensive one would do
+    {"text": "…", "winner": "cheap"}                      pairwise: which answer won; cheap, expensive or tie
 
-`weak_score` and `strong_score` are how well the cheap and the expensive model did, 0 to 1. `source`
-says what kind of task it is; it may be learned from, but it is never an input, since no client sends it.
+`source` and `subset` may say what kind of task it is. They may be learned from, but they are never an input, since no
+client sends them.
 """
 
 import gzip
@@ -28,6 +30,7 @@ Floats = NDArray[np.float64]
 class Row:
     id: str
     source: str
+    subset: str
     text: str
     weak: float
     strong: float
@@ -56,6 +59,15 @@ class Dataset:
     @property
     def sources(self) -> NDArray[np.str_]:
         return np.array([row.source for row in self.rows], dtype=np.str_)
+
+    @property
+    def subsets(self) -> NDArray[np.str_]:
+        """With the source in front: two sources may use one name."""
+        return np.array([f"{row.source}/{row.subset}" for row in self.rows], dtype=np.str_)
+
+    def take(self, chosen: NDArray[np.intp]) -> "Dataset":
+        """Some of the rows, under the fingerprint of all."""
+        return Dataset(tuple(self.rows[place] for place in chosen), self.fingerprint)
 
     def counts(self) -> dict[str, int]:
         names, counts = np.unique(self.sources, return_counts=True)
@@ -105,17 +117,36 @@ def parse(line: bytes) -> Row:
         raise ValueError(f"not JSON: {exc}") from exc
     if not isinstance(fields, dict) or not isinstance(fields.get("text"), str):
         raise ValueError("expected an object with a string 'text'")
+    weak, strong = _outcome(fields)
     return Row(
         id=str(fields.get("id", "")),
         source=str(fields.get("source", "all")),
+        subset=str(fields.get("subset", "")),
         text=fields["text"],
-        weak=_score(fields, "weak_score"),
-        strong=_score(fields, "strong_score"),
+        weak=weak,
+        strong=strong,
     )
+
+
+WINNERS = {"cheap": (1.0, 0.0), "expensive": (0.0, 1.0), "tie": (0.5, 0.5)}
+
+
+def _outcome(fields: dict[str, Any]) -> tuple[float, float]:
+    """Scores of the cheap and the expensive model, whichever form the row has."""
+    if "winner" in fields:
+        winner = fields["winner"]
+        if winner not in WINNERS:
+            raise ValueError(f"winner: expected cheap, expensive or tie, got {winner!r}")
+        return WINNERS[winner]
+    if "need" in fields:
+        return 1.0 - _score(fields, "need"), 1.0
+    return _score(fields, "weak_score"), _score(fields, "strong_score")
 
 
 def _score(fields: dict[str, Any], name: str) -> float:
     value = fields.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+    if isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ValueError(f"{name}: expected a number from 0 to 1, got {value!r}")
     return float(value)

@@ -12,9 +12,11 @@ All functions take arrays of one value a prompt: `p` the router's probability, `
 the outcomes, 0 to 1. `weight` counts a prompt more or less than once (sources weighted equally).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.routing.offline.dataset import Floats
 
@@ -40,6 +42,11 @@ class Curve:
         below, above = self.quality[at - 1], self.quality[at]
         part = (quality - below) / (above - below) if above > below else 1.0
         return float(self.share[at - 1] + part * (self.share[at] - self.share[at - 1]))
+
+    def kept_at(self, threshold: float) -> float:
+        """Quality at `threshold`, as a share of the expensive model's."""
+        at = int(np.flatnonzero(self.threshold >= threshold)[-1])
+        return float(self.quality[at] / self.quality[-1]) if self.quality[-1] else float("nan")
 
 
 def curve(p: Floats, weak: Floats, strong: Floats, weight: Floats | None = None) -> Curve:
@@ -103,3 +110,10 @@ def ece(p: Floats, expected: Floats, bins: int = 10) -> float:
     """Expected calibration error over `bins` bins of equally many prompts."""
     parts = np.array_split(np.argsort(p, kind="stable"), min(bins, len(p)))
     return float(sum(len(part) * abs(p[part].mean() - expected[part].mean()) for part in parts) / len(p))
+
+
+def samples(count: int, times: int) -> Iterator[NDArray[np.intp]]:
+    """Bootstrap: `times` samples of `count` prompts, drawn with replacement; always the same draws."""
+    random = np.random.default_rng(0)
+    for _ in range(times):
+        yield random.integers(0, count, count)

@@ -1,86 +1,52 @@
-"""Fit the classifier with scikit-learn and turn it into the document that `model.py` serves."""
+"""From prompts with outcomes to the document that `model.py` serves."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp  # type: ignore[import-untyped]
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import KFold
-from sklearn.preprocessing import StandardScaler
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
 
+from gateway.routing import document as file
 from gateway.routing import features
+from gateway.routing.document import Document
 from gateway.routing.features import Features
-from gateway.routing.model import Calibration, Document, Made, Surface, Terms
+from gateway.routing.model import SURE
 from gateway.routing.offline import calibrate, evaluate
 from gateway.routing.offline.dataset import Dataset, Floats
+from gateway.routing.offline.fit import Fitted, Judged, Settings
+from gateway.routing.offline.groups import near_duplicates
 
 FOLDS = 5
 MIN_ROWS = 200
-KNOWN_WORDS_QUANTILE = 0.002
-"""A query with fewer known words than this share of the training prompts had (out of fold) counts as unfamiliar."""
+UNKNOWN_QUANTILE = 0.005
+"""Share of the training prompts that have too few known words to be familiar, out of fold."""
+UNSURE_QUANTILE = 0.02
+"""Share of the training prompts whose kind the gate is too unsure of, out of fold."""
+STEPS = FOLDS + 4
 
 Progress = Callable[[str], None]
-"""Told what has just been done; `steps()` says how often."""
+"""Told what has just been done, `STEPS` times."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Chosen on training folds; `docs/routing.md` has the comparison."""
+class OutOfFold:
+    """Training prompts judged by weights that had seen neither them nor a near-duplicate of them."""
 
-    min_documents: int = 6
-    """Terms in fewer prompts are dropped."""
-    surface_scale: float = 0.2
-    """Standardised surface features are multiplied by this: it shrinks their weights less than the terms'."""
-    c: float = 0.5
-    """Inverse strength of the L2 penalty."""
-    seed: int = 0
+    judged: Judged
+    calibration: file.Calibration
+    known_words_min: float
+    gate_share_min: float
 
+    @property
+    def p(self) -> Floats:
+        return calibrate.probabilities(self.judged.gain, self.calibration)
 
-class Fitted:
-    """Scikit-learn's side of a model: vectoriser, scaler and regression, fitted on some prompts."""
-
-    def __init__(self, seen: Sequence[Features], expected: Floats, settings: Settings) -> None:
-        self.settings = settings
-        self.terms = TfidfVectorizer(analyzer=_terms, min_df=settings.min_documents, binary=True)
-        self.terms.fit(seen)
-        self.surface = StandardScaler().fit(_surface(seen))
-        self.regression = fit_fractional(self.matrix(seen), expected, c=settings.c)
-
-    def matrix(self, seen: Sequence[Features]) -> sp.csr_matrix:
-        scaled = self.surface.transform(_surface(seen)) * self.settings.surface_scale
-        return sp.hstack([self.terms.transform(seen), sp.csr_matrix(scaled)]).tocsr()
-
-    def score(self, seen: Sequence[Features]) -> Floats:
-        scores: Floats = self.regression.decision_function(self.matrix(seen))
-        return scores
-
-    def known_share(self, seen: Sequence[Features]) -> Floats:
-        known = self.terms.vocabulary_
-        words = (one.terms[: one.words] for one in seen)
-        return np.array([sum(word in known for word in some) / max(1, len(some)) for some in words])
-
-
-def _terms(seen: Features) -> list[str]:
-    return seen.terms
-
-
-def _surface(seen: Sequence[Features]) -> Floats:
-    return np.array([one.surface for one in seen])
-
-
-def fit_fractional(matrix: sp.csr_matrix, expected: Floats, *, c: float) -> LogisticRegression:
-    """Logistic regression on labels between 0 and 1: each row counts as a yes and as a no, in those shares."""
-    yes, no = expected > 0, expected < 1
-    stacked = sp.vstack([matrix[yes], matrix[no]])
-    label = np.repeat([1, 0], [yes.sum(), no.sum()])
-    weight = np.concatenate([expected[yes], 1 - expected[no]])
-    return LogisticRegression(C=c, max_iter=1000).fit(stacked, label, sample_weight=weight)
-
-
-def steps() -> int:
-    return FOLDS + 3
+    @property
+    def is_familiar(self) -> NDArray[np.bool_]:
+        judged = self.judged
+        is_known = (judged.known_words >= self.known_words_min) & (judged.share >= self.gate_share_min)
+        return is_known & judged.is_near
 
 
 def train(data: Dataset, *, command: str, settings: Settings | None = None, progress: Progress) -> Document:
@@ -88,85 +54,120 @@ def train(data: Dataset, *, command: str, settings: Settings | None = None, prog
     settings = settings or Settings()
     seen = [features.extract(text) for text in data.texts]
     progress("features computed")
-    expected = evaluate.target(data.weak, data.strong)
-    scores, known = out_of_fold(seen, expected, settings, progress)
-    fitted = Fitted(seen, expected, settings)
+    groups = near_duplicates(data.texts)
+    progress(f"{len(np.unique(groups)):,} groups of near-duplicates")
+    held_out = out_of_fold(seen, data, groups, settings, progress)
+    fitted = Fitted(seen, data, settings)
     progress("fitted on all rows")
-    calibration = calibrate.platt(scores, expected)
-    p = 1 / (1 + np.exp(-(calibration.slope * scores + calibration.intercept)))
-    known_words_min = float(np.quantile(known, KNOWN_WORDS_QUANTILE))
-    made = Made(command=command, fingerprint=data.fingerprint, rows=len(data.rows), sources=data.counts())
-    document = export(fitted, calibration, p, data, made=made, known_words_min=known_words_min)
+    made = file.Made(command=command, fingerprint=data.fingerprint, rows=len(data.rows), sources=data.counts())
+    document = export(fitted, held_out, data, made)
     progress("calibrated and measured")
     return document
 
 
 def out_of_fold(
-    seen: Sequence[Features], expected: Floats, settings: Settings, progress: Progress
-) -> tuple[Floats, Floats]:
-    """Score and share of known words of each prompt, by weights fitted on the other folds."""
-    scores, known = np.zeros(len(seen)), np.zeros(len(seen))
-    folds = KFold(FOLDS, shuffle=True, random_state=settings.seed)
-    for number, (inside, outside) in enumerate(folds.split(scores), 1):
-        fitted = Fitted([seen[i] for i in inside], expected[inside], settings)
-        held_out = [seen[i] for i in outside]
-        scores[outside] = fitted.score(held_out)
-        known[outside] = fitted.known_share(held_out)
+    seen: Sequence[Features], data: Dataset, groups: NDArray[np.intp], settings: Settings, progress: Progress
+) -> OutOfFold:
+    judged = [np.zeros(len(seen)) for _ in range(5)]
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    for number, (inside, outside) in enumerate(folds.split(groups, data.sources, groups), 1):
+        fitted = Fitted([seen[i] for i in inside], data.take(inside), settings)
+        found = fitted.judge([seen[i] for i in outside])
+        values = (found.gain, found.share, found.known_words, found.distance, found.is_near)
+        for column, value in zip(judged, values, strict=True):
+            column[outside] = value
         progress(f"fold {number} of {FOLDS}")
-    return scores, known
-
-
-def export(
-    fitted: Fitted, calibration: Calibration, p: Floats, data: Dataset, *, made: Made, known_words_min: float
-) -> Document:
-    """Everything serving needs as plain numbers; `p` are the out-of-fold probabilities of `data`."""
-    names = fitted.terms.get_feature_names_out().tolist()
-    weights = fitted.regression.coef_[0]
-    need_terms, need_surface = weights[: len(names)], weights[len(names) :]
-    scale = fitted.surface.scale_ / fitted.settings.surface_scale
-    return Document(
-        format="llm-gateway-router",
-        schema_version=1,
-        features_version=features.VERSION,
-        made=made,
-        kinds=("all",),
-        gate_intercepts=(0.0,),
-        need_intercepts=(float(fitted.regression.intercept_[0]),),
-        terms=Terms(
-            names=tuple(names),
-            idf=_rounded(fitted.terms.idf_),
-            gate=((0.0,) * len(names),),
-            need=(_rounded(need_terms),),
-        ),
-        surface=Surface(
-            names=features.SURFACE,
-            mean=_rounded(fitted.surface.mean_),
-            scale=_rounded(scale),
-            gate=((0.0,) * len(scale),),
-            need=(_rounded(need_surface),),
-        ),
-        calibration=calibration,
-        known_words_min=known_words_min,
-        thresholds=calibrate.thresholds(p, data.weak, data.strong),
-        quality=quality(p, data),
+    gain, share, known_words, distance, is_near = judged
+    return OutOfFold(
+        judged=Judged(gain, share, known_words, distance, is_near.astype(bool)),
+        calibration=calibrate.platt(logit(gain), evaluate.target(data.weak, data.strong)),
+        known_words_min=float(np.quantile(known_words, UNKNOWN_QUANTILE)),
+        gate_share_min=float(np.quantile(share, UNSURE_QUANTILE)),
     )
 
 
-def _rounded(values: Floats) -> tuple[float, ...]:
-    """Eight significant digits: the file is half as large and probabilities move by less than 1e-7."""
-    return tuple(float(f"{value:.8g}") for value in values)
+def logit(gain: Floats) -> Floats:
+    """Log odds that going up wins, where ties count as half: what Platt scaling is applied to."""
+    gain = np.clip(gain, -SURE, SURE)
+    odds: Floats = np.log((1 + gain) / (1 - gain))
+    return odds
 
 
-def quality(p: Floats, data: Dataset) -> dict[str, float]:
+def export(fitted: Fitted, held_out: OutOfFold, data: Dataset, made: file.Made) -> Document:
+    """Everything serving needs as plain numbers."""
+    return Document(
+        format="llm-gateway-router",
+        schema_version=2,
+        features_version=features.VERSION,
+        about=file.About(
+            made=made,
+            thresholds=calibrate.thresholds(held_out.p, held_out.is_familiar, data.weak, data.strong),
+            quality=quality(held_out, data),
+            deciles=_deciles(held_out, data),
+        ),
+        terms=file.Terms(
+            names=tuple(word.decode() for word in fitted.vectorizer.get_feature_names_out()),
+            idf=_row(fitted.vectorizer.idf_),
+        ),
+        surface=file.Surface(
+            names=features.SURFACE,
+            mean=_row(fitted.scaler.mean_),
+            scale=_row(fitted.scaler.scale_),
+            limit=fitted.settings.surface_limit,
+        ),
+        gate=_linear(fitted.gate_terms, fitted.gate_surface, fitted.gate_intercepts),
+        kinds=tuple(_kinds(fitted)),
+        calibration=held_out.calibration,
+        limits=file.Limits(known_words_min=held_out.known_words_min, gate_share_min=held_out.gate_share_min),
+    )
+
+
+def _kinds(fitted: Fitted) -> list[file.Kind]:
+    return [
+        file.Kind.model_validate(
+            {
+                "name": need.name,
+                "outcomes": need.outcomes,
+                "need": _linear(need.terms, need.surface, need.intercepts),
+                "center": _row(need.center),
+                "spread": _row(need.spread),
+                "distance_limit": need.distance_limit,
+            }
+        )
+        for need in fitted.needs
+    ]
+
+
+def _linear(terms: Floats, surface: Floats, intercepts: Floats) -> file.Linear:
+    return file.Linear(terms=tuple(map(_row, terms)), surface=tuple(map(_row, surface)), intercepts=_row(intercepts))
+
+
+def _row(values: Floats) -> tuple[float, ...]:
+    """Seven significant digits: the file is half as large, and probabilities move by less than 1e-7."""
+    return tuple(float(f"{value:.7g}") for value in values)
+
+
+def _deciles(held_out: OutOfFold, data: Dataset) -> dict[str, tuple[float, ...]]:
+    measured = {
+        "probability": held_out.p,
+        "gate_share": held_out.judged.share,
+        "known_words": held_out.judged.known_words,
+        "characters": np.array([float(len(text)) for text in data.texts]),
+    }
+    return {name: _row(np.quantile(values, np.arange(1, 10) / 10)) for name, values in measured.items()}
+
+
+def quality(held_out: OutOfFold, data: Dataset) -> dict[str, float]:
     """The figures that a model file carries about itself."""
-    points = evaluate.curve(p, data.weak, data.strong)
+    points = evaluate.curve(held_out.p, data.weak, data.strong)
     expected = evaluate.target(data.weak, data.strong)
     return {
         "apgr": evaluate.apgr(points),
-        "auc": evaluate.auc(p, (data.strong > data.weak).astype(float)),
-        "brier": evaluate.brier(p, expected),
-        "ece": evaluate.ece(p, expected),
+        "auc": evaluate.auc(held_out.p, (data.strong > data.weak).astype(float)),
+        "brier": evaluate.brier(held_out.p, expected),
+        "ece": evaluate.ece(held_out.p, expected),
         "cpt50": evaluate.cpt(points, 0.5),
         "cpt80": evaluate.cpt(points, 0.8),
         "saved_at_95": evaluate.saved(points, 0.95),
+        "unfamiliar": float(1 - held_out.is_familiar.mean()),
     }

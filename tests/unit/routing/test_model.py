@@ -4,30 +4,73 @@ import orjson
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.routing.model import Classifier, checksum_of, dump, parse
+from gateway.routing.document import dump, parse, seal
+from gateway.routing.model import Classifier
 from tests.support.routing import tiny_document
 
 
+def logistic(score: float) -> float:
+    return 1 / (1 + exp(-score))
+
+
 def test_a_probability_is_what_one_computes_by_hand() -> None:
-    # `a`, `hard`, `question` and `hard question` are known: idf 1, 2, 1, 4; `a hard` is not.
-    norm = sqrt(1 + 4 + 1 + 16)
-    score = (2 * 3.0 + 4 * 1.0) / norm
-    assert Classifier(tiny_document()).probability("A hard question") == pytest.approx(1 / (1 + exp(-score)), abs=1e-12)
+    # All of `a`, `hard` and `question` are known: idf 1, 2, 1. The gate is sure of the first kind, whose only score is
+    # that of `hard`; the calibration changes nothing, so the probability is the logistic function of that score.
+    score = 2 * 3.0 / sqrt(1 + 4 + 1)
+    assert Classifier(tiny_document()).probability("A hard question") == pytest.approx(logistic(score), abs=1e-8)
+
+
+def test_a_kind_of_three_outcomes_counts_only_those_that_differ() -> None:
+    # Scores 0 (better), 1 (worse) and 0 (neither): the gain is (1 - e) / (2 + e).
+    gain = (1 - exp(1)) / (2 + exp(1))
+    verdict = Classifier(tiny_document()).judge("spelling")
+    assert verdict.kind == "language"
+    assert verdict.probability == pytest.approx((1 + gain) / 2, abs=1e-8)
 
 
 def test_a_repeated_word_counts_once() -> None:
     classifier = Classifier(tiny_document())
-    assert classifier.probability("hard x hard x hard") == classifier.probability("hard")
+    assert classifier.probability("hard x hard x hard") == classifier.probability("hard x")
 
 
-def test_a_text_without_any_known_word_gets_the_base_rate_and_is_unfamiliar() -> None:
-    verdict = Classifier(tiny_document()).judge("xyzzy")
-    assert (verdict.probability, verdict.is_familiar) == (0.5, False)
+def test_a_query_that_is_like_the_training_data_raises_no_doubt() -> None:
+    verdict = Classifier(tiny_document()).judge("a hard question")
+    assert (verdict.doubt, verdict.is_familiar, verdict.known_words) == (None, True, 1.0)
 
 
-@pytest.mark.parametrize("text", ["", "\ud800", "\0" * 9000, "é" * 9000, "1" * 100_000])
+@pytest.mark.parametrize(
+    ("query", "doubt"),
+    [
+        ("xyzzy", "unfamiliar"),
+        ("", "unfamiliar"),
+        ("a hard riddle about nothing much", "unfamiliar"),
+        ("a hard question " * 1000, "long"),
+        ("question вопрос", "foreign"),
+        ("很难的问题", "foreign"),
+    ],
+)
+def test_a_query_that_is_not_raises_one(query: str, doubt: str) -> None:
+    assert Classifier(tiny_document()).judge(query).doubt == doubt
+
+
+def test_a_query_of_no_kind_in_particular_raises_doubt() -> None:
+    document = tiny_document()
+    gate = document.gate.model_copy(update={"intercepts": (0.1, 0.0)})
+    torn = document.model_copy(update={"gate": gate, "limits": document.limits.model_copy(update={"gate_share_min": 0.6})})
+    assert Classifier(torn).judge("a hard question").doubt == "unsure"
+
+
+def test_a_query_of_an_unknown_shape_is_unfamiliar_though_its_words_are_not() -> None:
+    document = tiny_document()
+    general, language = document.kinds
+    narrow = general.model_copy(update={"spread": (0.1,) * len(general.spread)})
+    assert Classifier(document.model_copy(update={"kinds": (narrow, language)})).judge("a question").doubt == "unfamiliar"
+
+
+@pytest.mark.parametrize("text", ["", "\ud800", "\0" * 9000, "é" * 9000, "1" * 100_000, "a\n" * 9000, "A. x\nB. y"])
 def test_any_string_gets_a_probability(text: str) -> None:
     assert 0 <= Classifier(tiny_document()).probability(text) <= 1
+    assert 0 <= Classifier.load().probability(text) <= 1
 
 
 @pytest.mark.parametrize(
@@ -40,10 +83,12 @@ def test_a_quality_between_two_rows_takes_the_stricter_and_beyond_all_everything
 
 
 def test_the_strongest_feature_comes_first_with_its_contribution() -> None:
-    norm = sqrt(1 + 4 + 1 + 16)
-    first, second = Classifier(tiny_document()).strongest("a hard question", 2)
-    assert (first[0], second[0]) == ('"hard"', '"hard question"')
-    assert [first[1], second[1]] == pytest.approx([6 / norm, 4 / norm])
+    classifier = Classifier(tiny_document())
+    first, second = classifier.strongest("a hard question", 2)
+    p = classifier.probability("a hard question")
+    assert first[0] == '"hard"'
+    assert first[1] == pytest.approx(p * (1 - p) * 6 / sqrt(6), abs=1e-6)
+    assert second[1] == 0.0
 
 
 def test_a_document_survives_the_file() -> None:
@@ -52,9 +97,7 @@ def test_a_document_survives_the_file() -> None:
 
 def changed(**fields: object) -> bytes:
     """The tiny model's file with some fields replaced and its checksum made right again."""
-    document = orjson.loads(dump(tiny_document())) | fields
-    del document["checksum"]
-    return orjson.dumps(document | {"checksum": checksum_of(document)})
+    return seal(orjson.dumps(orjson.loads(dump(tiny_document()))["model"] | fields))
 
 
 @pytest.mark.parametrize(
@@ -63,13 +106,15 @@ def changed(**fields: object) -> bytes:
         (b"", "m.json: not a router model: "),
         (b"\x80\x04pickle", "m.json: not a router model: "),
         (dump(tiny_document())[:-40], "m.json: not a router model: "),
-        (b'{"weights": [1]}', 'm.json: not a router model: expected an object with "format"'),
-        (changed(schema_version=7), "m.json: schema_version 7 is not 1"),
+        (b'{"weights": [1]}', "m.json: not a router model: expected a file made by `gateway router train`"),
+        (changed(schema_version=7), "m.json: schema_version 7 is not 2"),
         (dump(tiny_document()).replace(b'"easy"', b'"lazy"'), "m.json: the checksum does not match"),
         (changed(features_version=0), "was trained on other features"),
-        (changed(kinds=["a", "b"]), "expected one gate and one need intercept for each of 2 kinds"),
-        (changed(thresholds=[]), "thresholds: expected at least one row"),
-        (changed(known_words_min="many"), "m.json: known_words_min: Input should be a valid number"),
+        (changed(kinds=[]), "m.json: kinds: Tuple should have at least 1 item"),
+        (changed(gate={"terms": [], "surface": [], "intercepts": []}), "gate: expected 2 rows of weights"),
+        (changed(limits={"known_words_min": 2, "gate_share_min": 0}), "m.json: limits.known_words_min: Input should"),
+        (changed(calibration={"slope": "NaN", "intercept": 0}), "m.json: calibration.slope: Input should"),
+        (changed(terms={"names": ["a"], "idf": [1e9]}), "m.json: terms.idf.0: Input should be less than or equal to 100"),
         (changed(colour="red"), "m.json: colour: Extra inputs are not permitted"),
     ],
 )
