@@ -132,9 +132,9 @@ class Pipeline:
         record.route = route.name
         counting_model = self.router.counting_model(route, request.model)
         request = await self._apply_policy(record, request, route, counting_model)
-        query = turn.endpoint.query(request) if route.tier == "auto" else ""
+        question = turn.endpoint.question(request) if route.tier == "auto" else None
         forced = headers.get("x-gateway-tier")
-        decision = self.router.decide(route, model=request.model, query=query, forced=forced)
+        decision = self.router.decide(route, model=request.model, question=question, forced=forced)
         cheaper = self.router.cheaper(decision)
         if cheaper is not None and self.admission.state(caller, route.name) == "cheap":
             decision, cheaper = cheaper, None

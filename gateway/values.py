@@ -123,6 +123,20 @@ class Target:
 
 
 @value
+class Question:
+    """What a tier is chosen by: the user's words, and what stands around them."""
+
+    text: str
+    """What the user asked last; `""` where that is no text."""
+    earlier: tuple[str, ...] = ()
+    """What the user asked before in this conversation, the latest first; a few."""
+    system: str = ""
+    """The operator's instructions to the model, as the client sends them."""
+    has_tools: bool = False
+    has_images: bool = False
+
+
+@value
 class Decision:
     """Where a request goes and why: `targets` in the order they are tried, never empty."""
 
@@ -135,6 +149,8 @@ class Decision:
     """That the expensive tier is needed, where the classifier was asked."""
     compare_with: Target | None = None
     """What a saving by tier is measured against: the expensive tier's first target, on `auto` routes."""
+    rule: str | None = None
+    """Which of the route's rules decided, and where it found what it looks for."""
 
 
 @value

@@ -26,7 +26,6 @@ from gateway.values import NANO, Target
 
 if TYPE_CHECKING:
     from gateway.routing.offline.dataset import Dataset
-    from gateway.routing.offline.report import Scored
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
@@ -111,7 +110,7 @@ def train(data: tuple[Path, ...], out: Path, exclude: tuple[str, ...]) -> None:
         document = training.train(rows, command=shlex.join(words), progress=progress)
     out.write_bytes(dump(document))
     click.echo(f"wrote {out}: {len(document.terms.names):,} words, fitted on {len(rows.rows):,} prompts")
-    for name, value in document.quality.items():
+    for name, value in document.about.quality.items():
         click.echo(f"  {name:<12} {value:.4f}   (out of fold)")
 
 
@@ -257,7 +256,7 @@ def calibrate(
     from gateway.routing.offline import calibrate as calibration
     from gateway.routing.offline.report import Scored
 
-    served = _served(Scored.of(classifier, rows))
+    served = Scored.of(classifier, rows).served()
     points = served.curve()
     if target_quality is not None:
         threshold = calibration.threshold_for(points, target_quality)
@@ -271,15 +270,6 @@ def calibrate(
     click.echo(f"threshold: {threshold:.4f}")
     click.echo(f"  keeps {kept:.1%} ({row.low:.1%} to {row.high:.1%}) of the expensive tier's mean score")
     click.echo(f"  sends {row.cheap_share:.1%} cheap and costs {prices.cost(row.cheap_share):.1%} of sending all up")
-
-
-def _served(scored: "Scored") -> "Scored":
-    """The unfamiliar as certain to go up."""
-    from dataclasses import replace
-
-    import numpy as np
-
-    return replace(scored, p=np.where(scored.is_familiar, scored.p, 1.0))
 
 
 # ------------------------------------------------------------------ ask it

@@ -21,6 +21,7 @@ PerMinute = Annotated[int, Field(ge=1, le=1_000_000_000)]
 MAX_BUDGET = 9_000_000 * NANO
 """Nano-dollars or tokens. Budgets are added up in Redis by Lua, whose numbers are exact to 2**53 and no further."""
 Pattern = Annotated[str, Field(min_length=1, max_length=200, description="shell-style: * and ? match")]
+Keyword = Annotated[str, Field(pattern=r"^\w[^*]{0,98}\*?$", examples=["refund"], description="whole words, or word*")]
 Tier = Literal["cheap", "expensive"]
 Private = Annotated[str, Field(json_schema_extra={"writeOnly": True})]
 """Text that may be a credential: like a SecretStr, no message ever shows it."""
@@ -207,14 +208,35 @@ class Match(Section):
     teams: tuple[Name, ...] | None = Field(None, description="default: all")
 
 
+class Always(Section):
+    """Any one of these is enough."""
+
+    keywords: tuple[Keyword, ...] = Field((), description="in the user's question; * stands for the rest of a word")
+    system: tuple[Keyword, ...] = Field((), description="the same, in the system prompt")
+    shorter_than: int | None = Field(None, ge=1, description="characters of the user's question")
+    longer_than: int | None = Field(None, ge=1, description="characters of the user's question")
+    tools: Literal[True] | None = Field(None, description="the request brings tools")
+    images: Literal[True] | None = Field(None, description="the request brings images")
+
+
+class Rules(Section):
+    """The operator's word, before the classifier's; where both hold it goes up."""
+
+    always_expensive: Always = Always()
+    always_cheap: Always = Always()
+
+
 class Router(Section):
     """How `tier: auto` decides."""
+
+    rules: Rules = Rules()
 
     classifier: str | None = Field(
         None, description="JSON file made by `gateway router train`; default: the shipped one"
     )
     threshold: float | None = Field(None, ge=0, le=1, description="expensive from this probability on")
     quality: float | None = Field(None, gt=0, le=1, description="share of the expensive tier's quality to keep")
+    sticky: bool = Field(True, description="a conversation that went up stays up")
 
     @model_validator(mode="after")
     def _one_knob(self) -> "Router":

@@ -1,56 +1,107 @@
-"""Where a request goes and why: the operator's word first, then the caller's, then the classifier.
+"""Where a request goes and why: the operator's word first, then the caller's, then the classifier's.
 
 Pure: everything it weighs is handed in. When unsure it goes up, not down, since a needlessly good
 answer costs cents and a needlessly bad one costs trust.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from gateway.config.model import Route, Tier
 from gateway.errors import NotAllowed
 from gateway.routing.model import Classifier
-from gateway.values import Decision, Target
+from gateway.routing.rules import Rules
+from gateway.values import Decision, Question, Target
 
 DEFAULT_QUALITY = 0.95
 """Share of the expensive tier's quality that a route keeps when its configuration does not say."""
 
+Tiers = Mapping[Tier, tuple[Target, ...]]
+_OTHER: dict[Tier, Tier] = {"cheap": "expensive", "expensive": "cheap"}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How one `auto` route chooses."""
+
+    classifier: Classifier
+    threshold: float
+    """Expensive from this probability on."""
+    rules: Rules | None = None
+    is_sticky: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    tier: Tier
+    reason: str
+    probability: float | None = None
+    rule: str | None = None
+
 
 def decide(
     route: Route,
-    tiers: Mapping[str, tuple[Target, ...]],
+    tiers: Tiers,
     *,
     model: str,
-    query: str,
-    forced: Tier | None,
-    classifier: Classifier | None,
-    threshold: float | None,
+    question: Question | None = None,
+    forced: Tier | None = None,
+    policy: Policy | None = None,
+    is_up: Callable[[Target], bool] = lambda target: True,
 ) -> Decision:
     """Targets, tier and reason for one request.
 
-    `query` is the text the classifier judges, `forced` the tier the caller asks for; it counts on `auto` routes only,
-    since a fixed tier is the operator's word. `threshold` None means the one for the route's `quality`.
+    `forced` is the tier the caller asks for; it counts on `auto` routes only, since a fixed tier is the operator's
+    word. `question` and `policy` are needed on those. `is_up` says whether a target is worth a try just now.
 
-    Reasons: `upstream`, `fixed`, `header`, `classifier`, and `unfamiliar` where the query is blank or unlike anything
-    the classifier was fitted on. Raises NotAllowed when `forced` names a tier that is not configured.
+    Reasons: `upstream`, `fixed`, `header`; `rule` (the route's own); `classifier`; `long`, `foreign`, `unfamiliar` and
+    `unsure`, where the question is unlike what the classifier was fitted on, and `conversation`, where an earlier one
+    of the same conversation went up, all of which go up; `health`, where no target of the chosen tier is up but one of
+    the other's is. Raises NotAllowed when `forced` names a tier that is not configured.
     """
     if route.upstream is not None:
         return Decision((Target(route.upstream, model),), "none", "upstream")
     if route.tier in ("cheap", "expensive"):
         return Decision(tiers[route.tier], route.tier, "fixed")
-    compare_with = tiers["expensive"][0]
     if forced is not None:
         if forced not in tiers:
             raise NotAllowed(f"Tier '{forced}' is not configured here.")
-        return Decision(tiers[forced], forced, "header", compare_with=compare_with)
-    if classifier is None or not query.strip():
-        return Decision(tiers["expensive"], "expensive", "unfamiliar", compare_with=compare_with)
-    verdict = classifier.judge(query)
-    if threshold is None:
-        threshold = threshold_of(route, classifier)
-    is_cheap = verdict.is_familiar and verdict.probability < threshold
-    tier: Tier = "cheap" if is_cheap else "expensive"
-    reason = "classifier" if verdict.is_familiar else "unfamiliar"
-    return Decision(tiers[tier], tier, reason, probability=verdict.probability, compare_with=compare_with)
+        return Decision(tiers[forced], forced, "header", compare_with=tiers["expensive"][0])
+    assert policy is not None, "an `auto` route has a policy"
+    assert question is not None, "a request on such a route has a question"
+    choice = _choose(question, policy)
+    if not any(map(is_up, tiers[choice.tier])) and any(map(is_up, tiers[_OTHER[choice.tier]])):
+        choice = replace(choice, tier=_OTHER[choice.tier], reason="health")
+    return Decision(
+        tiers[choice.tier],
+        choice.tier,
+        choice.reason,
+        probability=choice.probability,
+        compare_with=tiers["expensive"][0],
+        rule=choice.rule,
+    )
+
+
+def _choose(question: Question, policy: Policy) -> _Choice:
+    """The last question decides, unless it would go cheap in a conversation that went up."""
+    choice = _choose_alone(question, policy)
+    if choice.tier == "expensive" or choice.reason == "rule" or not policy.is_sticky:
+        return choice
+    for text in question.earlier:
+        if _choose_alone(replace(question, text=text), policy).tier == "expensive":
+            return replace(choice, tier="expensive", reason="conversation")
+    return choice
+
+
+def _choose_alone(question: Question, policy: Policy) -> _Choice:
+    ruled = policy.rules.decide(question) if policy.rules is not None else None
+    if ruled is not None:
+        return _Choice(ruled[0], "rule", rule=ruled[1])
+    verdict = policy.classifier.judge(question.text)
+    if verdict.doubt is not None:
+        return _Choice("expensive", verdict.doubt, verdict.probability)
+    tier: Tier = "cheap" if verdict.probability < policy.threshold else "expensive"
+    return _Choice(tier, "classifier", verdict.probability)
 
 
 def threshold_of(route: Route, classifier: Classifier) -> float:

@@ -10,8 +10,8 @@ More was tried and left out, since cross-validation saw no gain: word pairs, cha
 """
 
 import re
-from dataclasses import dataclass
 from math import log1p
+from typing import NamedTuple
 
 VERSION = 2
 """Of the splitting and the surface measures together."""
@@ -68,8 +68,7 @@ SURFACE = (*_SHAPE, *_MARKS, *_OPTIONS)
 """Names of the surface measures, in the order of `Features.surface`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
+class Features(NamedTuple):
     words: set[bytes]
     """The different words and numbers, lower-cased, as UTF-8."""
     surface: list[int]
@@ -82,14 +81,10 @@ def extract(text: str) -> Features:
     words = split(raw)
     distinct = set(words)
     marks = raw.translate(None, _NOT_MARKS)
-    counts = list(map(marks.count, _MARK_BYTES))
-    question_length, options = _find_options(raw) if b"\n" in marks else (len(raw), [])
-    surface = [
-        *_shape(raw, words, len(distinct), question_length),
-        *map(_LOG.__getitem__, counts),
-        *(_option_shape(options) if options else _NO_OPTIONS),
-    ]
-    return Features(distinct, surface)
+    counts = map(marks.count, _MARK_BYTES)
+    question_length, options = _find_options(raw) if b"\n" in marks else (len(raw), _NO_OPTIONS)
+    shape = _shape(raw, len(words), len(distinct), len(marks), question_length)
+    return Features(distinct, [*shape, *map(_LOG.__getitem__, counts), *options])
 
 
 def foreign_share(text: str) -> float:
@@ -101,39 +96,36 @@ def foreign_share(text: str) -> float:
 
 
 def split(raw: bytes) -> list[bytes]:
-    """Runs of letters and digits, lower-cased. Plain English is split by table, five times as fast as by the pattern."""
+    """Runs of letters and digits, lower-cased. Plain English is split by table, five times as fast as by pattern."""
     if raw.isascii():
         return raw.translate(_TO_WORDS).split()
     return [word.encode() for word in _WORD.findall(raw.decode(errors="ignore").lower())]
 
 
-def _shape(raw: bytes, words: list[bytes], distinct: int, question_length: int) -> tuple[int, ...]:
-    size, count = len(raw), len(words)
-    if not count:
+def _shape(raw: bytes, words: int, distinct: int, marks: int, question_length: int) -> tuple[int, ...]:
+    size = len(raw)
+    if not words:
         return (_LOG[size], 0, 0, 0, 0, 0, _LOG[question_length])
     digits = size - len(raw.translate(None, _DIGITS))
     return (
         _LOG[size],
-        _LOG[count],
-        min(LEVELS - 1, 8 * len(b"".join(words)) // count),
-        _PERCENT * distinct // count,
+        _LOG[words],
+        min(LEVELS - 1, 8 * (size - marks - raw.count(b" ")) // words),
+        _PERCENT * distinct // words,
         _LOG[digits],
-        _LOG[len(_DECIMAL.findall(raw))] if digits else 0,
+        _LOG[len(_DECIMAL.findall(raw))] if digits > 1 else 0,
         _LOG[question_length],
     )
 
 
-def _find_options(raw: bytes) -> tuple[int, list[bytes]]:
-    """How long the question is, and the answers it offers: lines like `B. 42` or `b) none`."""
+def _find_options(raw: bytes) -> tuple[int, tuple[int, ...]]:
+    """How long the question is, and the shape of the answers it offers: lines like `B. 42` or `b) none`."""
     lines = raw.split(b"\n")
-    found = [
-        place
-        for place, line in enumerate(lines)
-        if len(line) > 1 and line[1] in _OPTION_ENDS and line[0] in _OPTION_LETTERS
-    ]
+    found = [line for line in lines if len(line) > 1 and line[1] in _OPTION_ENDS and line[0] in _OPTION_LETTERS]
     if len(found) < 2:
-        return len(raw), []
-    return len(b"\n".join(lines[: found[0]])), [lines[place][2:].strip() for place in found]
+        return len(raw), _NO_OPTIONS
+    before = lines[: lines.index(found[0])]
+    return sum(map(len, before)) + len(before) - 1 if before else 0, _option_shape(found)
 
 
 def _option_shape(options: list[bytes]) -> tuple[int, ...]:
@@ -141,13 +133,13 @@ def _option_shape(options: list[bytes]) -> tuple[int, ...]:
     count = len(options)
     lengths = list(map(len, options))
     total = sum(lengths)
-    heads = [option[:1] for option in options]
+    heads = [option[3:4] for option in options]
     words = b" ".join(options).split()
     return (
         min(LEVELS - 1, count),
         _LOG[total // count],
-        min(LEVELS - 1, 16 * count * (max(lengths) - min(lengths)) // (total + count)),
+        min(LEVELS - 1, 16 * count * (max(lengths) - min(lengths)) // total),
         _PERCENT * sum(map(bytes.isupper, heads)) // count,
         _PERCENT * sum(map(bytes.isdigit, heads)) // count,
-        _PERCENT - _PERCENT * len(set(words)) // len(words) if words else 0,
+        _PERCENT - _PERCENT * len(set(words)) // len(words),
     )

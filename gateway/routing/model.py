@@ -23,6 +23,7 @@ from itertools import repeat
 from math import exp, log, sqrt, tanh
 from operator import getitem, mul
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.routing import document, features
 from gateway.routing.document import GAINS, Document
@@ -46,8 +47,7 @@ _NOTHING = repeat(0)
 """What an unknown word adds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     probability: float
     doubt: str | None
     """Why the query is unlike what the weights were fitted on, so that the probability means little: `long`, `foreign`,
@@ -87,8 +87,7 @@ class _Kind:
         return sum(map(mul, self.chances(logits), self.gains))
 
 
-@dataclass(frozen=True, slots=True)
-class _Query:
+class _Query(NamedTuple):
     """What the weights say of a query."""
 
     words: int

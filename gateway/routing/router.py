@@ -1,12 +1,14 @@
-"""The routing of one configuration: its tiers and, for each `auto` route, a classifier and a threshold."""
+"""The routing of one configuration: its tiers and, for each `auto` route, how it chooses between them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway.config.model import Config, Route, Tier
 from gateway.errors import BadRequest, NotAllowed
-from gateway.routing.decide import decide, threshold_of
+from gateway.routing.decide import Policy, decide, threshold_of
 from gateway.routing.model import Classifier
-from gateway.values import Decision, Target
+from gateway.routing.rules import Rules
+from gateway.values import Decision, Question, Target
 
 _TIERS: dict[str, Tier] = {"cheap": "cheap", "expensive": "expensive"}
 
@@ -14,37 +16,32 @@ _TIERS: dict[str, Tier] = {"cheap": "cheap", "expensive": "expensive"}
 class Router:
     """Decides by route. A classifier file that several routes name is loaded once."""
 
-    def __init__(self, config: Config, folder: Path) -> None:
+    def __init__(self, config: Config, folder: Path, *, is_up: Callable[[Target], bool] = lambda target: True) -> None:
         """Relative classifier paths start at `folder`. Raises ConfigError for a file that cannot be used."""
-        self._tiers: dict[str, tuple[Target, ...]] = {tier: config.targets(tier) for tier in config.tiers}
-        files = {route.router.classifier for route in config.routes if route.tier == "auto"}
+        self._is_up = is_up
+        self._tiers: dict[Tier, tuple[Target, ...]] = {tier: config.targets(tier) for tier in config.tiers}
+        routes = [route for route in config.routes if route.tier == "auto"]
+        files = {route.router.classifier for route in routes}
         loaded = {name: Classifier.load(None if name is None else folder / name) for name in files}
-        self._classifiers = {
-            route.name: loaded[route.router.classifier] for route in config.routes if route.tier == "auto"
-        }
-        self._thresholds = {
-            route.name: threshold_of(route, self._classifiers[route.name])
-            for route in config.routes
-            if route.name in self._classifiers
-        }
+        self._policies = {route.name: _policy(route, loaded[route.router.classifier]) for route in routes}
 
     def counting_model(self, route: Route, model: str) -> str:
         """Whose encoding counts a prompt before it is decided where it goes."""
         if route.upstream is not None:
             return model
-        tier = "expensive" if route.tier == "auto" else route.tier
-        return self._tiers[tier or "expensive"][0].model
+        tier: Tier = "cheap" if route.tier == "cheap" else "expensive"
+        return self._tiers[tier][0].model
 
-    def decide(self, route: Route, *, model: str, query: str, forced: str | None) -> Decision:
+    def decide(self, route: Route, *, model: str, question: Question | None, forced: str | None) -> Decision:
         """Targets, tier and reason; `forced` is what the client sent as `x-gateway-tier`."""
         return decide(
             route,
             self._tiers,
             model=model,
-            query=query,
+            question=question,
             forced=_forced_tier(route, forced),
-            classifier=self._classifiers.get(route.name),
-            threshold=self._thresholds.get(route.name),
+            policy=self._policies.get(route.name),
+            is_up=self._is_up,
         )
 
     def cheaper(self, decision: Decision) -> Decision | None:
@@ -53,6 +50,15 @@ class Router:
             return None
         dearer = decision.compare_with or decision.targets[0]
         return Decision(self._tiers["cheap"], "cheap", "budget", decision.probability, dearer)
+
+
+def _policy(route: Route, classifier: Classifier) -> Policy:
+    return Policy(
+        classifier=classifier,
+        threshold=threshold_of(route, classifier),
+        rules=Rules.of(route.router.rules),
+        is_sticky=route.router.sticky,
+    )
 
 
 def _forced_tier(route: Route, forced: str | None) -> Tier | None:

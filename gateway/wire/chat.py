@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from gateway.errors import BadRequest
-from gateway.values import EndpointName, Request, Usage
+from gateway.values import EndpointName, Question, Request, Usage
 from gateway.wire import chat_stream
 from gateway.wire.body import (
     optional_bool,
@@ -16,8 +16,9 @@ from gateway.wire.body import (
     wrong_type,
 )
 from gateway.wire.choices import all_finished, choices_of, cut_choices, first_finish_reason, is_usage_chunk
-from gateway.wire.content import check_content, strings, text_of
+from gateway.wire.content import check_content, strings
 from gateway.wire.endpoint import Endpoint, Json, missing_cap, wish_for_usage
+from gateway.wire.question import question_in
 from gateway.wire.usage import chat_usage
 
 _MAX_CHOICES = 128
@@ -72,11 +73,8 @@ class Chat(Endpoint):
             completion_cap=max(caps.values(), default=None),
         )
 
-    def query(self, request: Request) -> str:
-        for message in reversed(request.fields["messages"]):
-            if message["role"] == "user":
-                return text_of(message.get("content"))
-        return ""
+    def question(self, request: Request) -> Question:
+        return question_in(request.fields["messages"], request.fields, request.body)
 
     def outgoing_edits(self, request: Request, *, completion_field: str, stream_usage: bool) -> dict[str, Any]:
         return {**missing_cap(request, completion_field), **wish_for_usage(request, stream_usage=stream_usage)}

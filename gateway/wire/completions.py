@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from gateway.errors import BadRequest
-from gateway.values import EndpointName, Request, Usage
+from gateway.values import EndpointName, Question, Request, Usage
 from gateway.wire import completions_stream
 from gateway.wire.body import optional_bool, optional_int, optional_object, required_text
 from gateway.wire.choices import all_finished, choices_of, cut_choices, first_finish_reason, is_usage_chunk
@@ -55,9 +55,9 @@ class Completions(Endpoint):
             completion_cap=cap,
         )
 
-    def query(self, request: Request) -> str:
+    def question(self, request: Request) -> Question:
         prompt = request.fields.get("prompt")
-        return "" if prompt is None else last_text(prompt)
+        return Question("" if prompt is None else last_text(prompt))
 
     def outgoing_edits(self, request: Request, *, completion_field: str, stream_usage: bool) -> dict[str, Any]:
         return {**missing_cap(request, "max_tokens"), **wish_for_usage(request, stream_usage=stream_usage)}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from gateway.errors import BadRequest
-from gateway.values import EndpointName, Request, Usage
+from gateway.values import EndpointName, Question, Request, Usage
 from gateway.wire import json_bytes
 from gateway.wire.body import required_text
 from gateway.wire.endpoint import Endpoint, Json
@@ -28,8 +28,8 @@ class Embeddings(Endpoint):
         check_prompt("input", fields["input"])
         return Request(endpoint=self.name, body=body, fields=fields, model=model)
 
-    def query(self, request: Request) -> str:
-        return last_text(request.fields["input"])
+    def question(self, request: Request) -> Question:
+        return Question(last_text(request.fields["input"]))
 
     def outgoing_edits(self, request: Request, *, completion_field: str, stream_usage: bool) -> dict[str, Any]:
         return {}

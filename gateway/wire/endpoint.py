@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from gateway.errors import GatewayError
-from gateway.values import EndpointName, Request, Usage
+from gateway.values import EndpointName, Question, Request, Usage
 from gateway.wire import json_bytes
 from gateway.wire.body import optional_object
 from gateway.wire.errors import to_event
@@ -39,8 +39,8 @@ class Endpoint(ABC):
     def _parse(self, body: bytes, fields: Mapping[str, Any]) -> Request: ...
 
     @abstractmethod
-    def query(self, request: Request) -> str:
-        """The text that says how hard the request is: what the user asked last."""
+    def question(self, request: Request) -> Question:
+        """What says how hard the request is: what the user asked last, and what stands around it."""
 
     @abstractmethod
     def outgoing_edits(self, request: Request, *, completion_field: str, stream_usage: bool) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from gateway.errors import GatewayError
-from gateway.values import EndpointName, Request, Usage
+from gateway.values import EndpointName, Question, Request, Usage
 from gateway.wire import responses_cut, responses_stream
 from gateway.wire.body import optional_bool, optional_int, required_text, wrong_type
-from gateway.wire.content import check_content, strings, text_of
+from gateway.wire.content import check_content, strings
 from gateway.wire.endpoint import Endpoint, Json, missing_cap
+from gateway.wire.question import question_in
 from gateway.wire.usage import responses_usage, word
 
 _FINISHED = ("completed", "incomplete")
@@ -74,14 +75,13 @@ class Responses(Endpoint):
             completion_cap=cap,
         )
 
-    def query(self, request: Request) -> str:
-        given = request.fields.get("input")
+    def question(self, request: Request) -> Question:
+        fields, given = request.fields, request.fields.get("input")
+        instructions = fields.get("instructions")
+        told = instructions if isinstance(instructions, str) else ""
         if given is None or isinstance(given, str):
-            return given or ""
-        for item in reversed(given):
-            if item.get("role") == "user":
-                return text_of(item.get("content"))
-        return ""
+            return Question(given or "", system=told, has_tools=bool(fields.get("tools")))
+        return question_in(given, fields, request.body, instructions=told)
 
     def outgoing_edits(self, request: Request, *, completion_field: str, stream_usage: bool) -> dict[str, Any]:
         return missing_cap(request, "max_output_tokens")

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+import gateway.routing as default_router
 from gateway.errors import ConfigError
 from gateway.routing.model import Classifier
 from gateway.routing.offline.dataset import read
+from gateway.routing.offline.groups import near_duplicates
 
 DATA = Path(__file__).parents[2] / "data" / "routing"
 
@@ -17,10 +19,33 @@ def shipped() -> Classifier:
 
 
 def test_the_shipped_model_was_made_from_the_data_in_this_repository(shipped: Classifier) -> None:
-    data = read([DATA / "train.jsonl.gz"])
-    assert shipped.document.made.fingerprint == data.fingerprint
-    assert shipped.document.made.rows == len(data.rows) == 13_860
+    data = read([DATA / "train.jsonl.gz", DATA / "everyday_train.jsonl"])
+    assert shipped.about.made.fingerprint == data.fingerprint
+    assert shipped.about.made.rows == len(data.rows) == 13_860 + 277
     assert "alpaca_eval" not in data.counts()
+
+
+def test_the_shipped_model_is_small(shipped: Classifier) -> None:
+    path = Path(default_router.__file__ or "").parent / "default_router.json"
+    assert path.stat().st_size < 5_000_000
+
+
+def test_no_everyday_prompt_is_both_learned_from_and_measured_on() -> None:
+    texts = [read([DATA / f"everyday_{split}.jsonl"]).texts for split in ("train", "test")]
+    assert not set(texts[0]) & set(texts[1])
+    assert len(texts[0]) + len(texts[1]) >= 300
+    found = near_duplicates([*texts[0], *texts[1]])
+    assert not set(found[: len(texts[0])]) & set(found[len(texts[0]) :])
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["hi", "Hello!", "What is the capital of France?", "How do I boil an egg?", "Translate to French: good night"],
+)
+def test_plain_everyday_prompts_go_cheap(shipped: Classifier, query: str) -> None:
+    verdict = shipped.judge(query)
+    assert verdict.doubt is None
+    assert verdict.probability < shipped.threshold(0.95)
 
 
 def test_simple_and_hard_prompts_land_on_different_sides_of_the_threshold(shipped: Classifier) -> None:

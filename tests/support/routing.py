@@ -27,8 +27,8 @@ def linear(*rows: tuple[float, ...], intercepts: tuple[float, ...] | None = None
 def tiny_document() -> Document:
     """Knows six words, and two kinds of task. Thresholds are for qualities 0.8 and 0.9.
 
-    `spelling` makes a prompt a language one, on which the cheap model is better by a fixed odds of e; everything else is
-    a general one, where `easy` lowers and `hard` raises the odds. Surface measures weigh nothing, and no prompt is far
+    `spelling` makes a prompt a language one, on which the cheap model is better by fixed odds; everything else is a
+    general one, where `easy` lowers and `hard` raises the odds. Surface measures weigh nothing, and no prompt is far
     from either kind.
     """
     return Document(

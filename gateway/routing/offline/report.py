@@ -4,8 +4,7 @@ Beside them stand choosing at random and an oracle that knows the outcomes, with
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +43,10 @@ class Scored:
             self.p[chosen], self.is_familiar[chosen], self.weak[chosen], self.strong[chosen], self.weight[chosen]
         )
 
+    def served(self) -> "Scored":
+        """As `decide` has it: the unfamiliar are certain to go up."""
+        return replace(self, p=np.where(self.is_familiar, self.p, 1.0))
+
     def curve(self) -> evaluate.Curve:
         return evaluate.curve(self.p, self.weak, self.strong, self.weight)
 
@@ -52,7 +55,8 @@ class Scored:
         return self.is_familiar & (self.p < threshold)
 
 
-class Interval(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Interval:
     value: float
     low: float
     high: float

@@ -5,7 +5,7 @@ there is not skill but abstention, so the table says both how much quality is ke
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from gateway.routing.offline.report import Interval, Progress, Scored, measures
 from gateway.routing.offline.train import train
 
 
-class Stranger(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Stranger:
     """A model that was fitted without one source, on the prompts of that source, at its own frozen threshold."""
 
     prompts: int

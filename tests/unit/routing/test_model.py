@@ -56,7 +56,9 @@ def test_a_query_that_is_not_raises_one(query: str, doubt: str) -> None:
 def test_a_query_of_no_kind_in_particular_raises_doubt() -> None:
     document = tiny_document()
     gate = document.gate.model_copy(update={"intercepts": (0.1, 0.0)})
-    torn = document.model_copy(update={"gate": gate, "limits": document.limits.model_copy(update={"gate_share_min": 0.6})})
+    torn = document.model_copy(
+        update={"gate": gate, "limits": document.limits.model_copy(update={"gate_share_min": 0.6})}
+    )
     assert Classifier(torn).judge("a hard question").doubt == "unsure"
 
 
@@ -64,7 +66,9 @@ def test_a_query_of_an_unknown_shape_is_unfamiliar_though_its_words_are_not() ->
     document = tiny_document()
     general, language = document.kinds
     narrow = general.model_copy(update={"spread": (0.1,) * len(general.spread)})
-    assert Classifier(document.model_copy(update={"kinds": (narrow, language)})).judge("a question").doubt == "unfamiliar"
+    assert (
+        Classifier(document.model_copy(update={"kinds": (narrow, language)})).judge("a question").doubt == "unfamiliar"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "\ud800", "\0" * 9000, "é" * 9000, "1" * 100_000, "a\n" * 9000, "A. x\nB. y"])
@@ -114,7 +118,10 @@ def changed(**fields: object) -> bytes:
         (changed(gate={"terms": [], "surface": [], "intercepts": []}), "gate: expected 2 rows of weights"),
         (changed(limits={"known_words_min": 2, "gate_share_min": 0}), "m.json: limits.known_words_min: Input should"),
         (changed(calibration={"slope": "NaN", "intercept": 0}), "m.json: calibration.slope: Input should"),
-        (changed(terms={"names": ["a"], "idf": [1e9]}), "m.json: terms.idf.0: Input should be less than or equal to 100"),
+        (
+            changed(terms={"names": ["a"], "idf": [1e9]}),
+            "m.json: terms.idf.0: Input should be less than or equal to 100",
+        ),
         (changed(colour="red"), "m.json: colour: Extra inputs are not permitted"),
     ],
 )

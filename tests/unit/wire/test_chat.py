@@ -71,8 +71,8 @@ def test_the_query_is_what_the_user_asked_last() -> None:
         {"type": "text", "text": "b"},
     ]
     messages = [*HELLO, {"role": "user", "content": parts}, {"role": "assistant", "content": "no"}]
-    assert CHAT.query(parse(messages=messages)) == "two\nb"
-    assert CHAT.query(parse(messages=[{"role": "system", "content": "x"}])) == ""
+    assert CHAT.question(parse(messages=messages)).text == "two\nb"
+    assert CHAT.question(parse(messages=[{"role": "system", "content": "x"}])).text == ""
 
 
 def test_usage_is_asked_of_a_stream_and_other_options_stay() -> None:

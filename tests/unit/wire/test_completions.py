@@ -67,9 +67,9 @@ def test_no_tokens_at_all_is_a_limit() -> None:
 
 
 def test_the_query_is_the_last_prompt() -> None:
-    assert COMPLETIONS.query(parse(prompt=["a", "b"])) == "b"
-    assert COMPLETIONS.query(parse(prompt=[1, 2])) == ""
-    assert COMPLETIONS.query(parse(prompt=None)) == ""
+    assert COMPLETIONS.question(parse(prompt=["a", "b"])).text == "b"
+    assert COMPLETIONS.question(parse(prompt=[1, 2])).text == ""
+    assert COMPLETIONS.question(parse(prompt=None)).text == ""
 
 
 def test_usage_is_asked_of_a_stream_and_the_cap_has_but_one_spelling() -> None:

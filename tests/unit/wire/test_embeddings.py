@@ -51,9 +51,9 @@ def test_a_wrong_field_is_named(fields: dict[str, Any], param: str) -> None:
 
 
 def test_the_query_is_the_last_text() -> None:
-    assert EMBEDDINGS.query(parse(input="one")) == "one"
-    assert EMBEDDINGS.query(parse(input=["one", "two"])) == "two"
-    assert EMBEDDINGS.query(parse(input=[1, 2])) == ""
+    assert EMBEDDINGS.question(parse(input="one")).text == "one"
+    assert EMBEDDINGS.question(parse(input=["one", "two"])).text == "two"
+    assert EMBEDDINGS.question(parse(input=[1, 2])).text == ""
 
 
 def test_nothing_is_changed_on_the_way() -> None:

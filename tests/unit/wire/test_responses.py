@@ -86,10 +86,10 @@ def test_the_query_is_what_the_user_asked_last() -> None:
         {"type": "message", "role": "user", "content": parts},
         {"type": "function_call_output", "output": "no"},
     ]
-    assert RESPONSES.query(parse(input=items)) == "two\nb"
-    assert RESPONSES.query(parse(input="one")) == "one"
-    assert RESPONSES.query(parse(input=None)) == ""
-    assert RESPONSES.query(parse(input=[{"role": "system", "content": "x"}])) == ""
+    assert RESPONSES.question(parse(input=items)).text == "two\nb"
+    assert RESPONSES.question(parse(input="one")).text == "one"
+    assert RESPONSES.question(parse(input=None)).text == ""
+    assert RESPONSES.question(parse(input=[{"role": "system", "content": "x"}])).text == ""
 
 
 def test_only_a_missing_cap_is_added() -> None:
