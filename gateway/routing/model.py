@@ -84,7 +84,8 @@ class _Kind:
     def gain(self, logits: Sequence[float]) -> float:
         if len(self.gains) == 2:  # two outcomes: a plain logistic regression
             return self.gains[0] * tanh(logits[self.first] / 2)
-        return sum(map(mul, self.chances(logits), self.gains))
+        gain: float = sum(map(mul, self.chances(logits), self.gains))
+        return gain
 
 
 class _Query(NamedTuple):
