@@ -11,6 +11,7 @@ from gateway.config.model import Route, Tier
 from gateway.errors import NotAllowed
 from gateway.routing.model import Classifier
 from gateway.routing.rules import Rules
+from gateway.value import value
 from gateway.values import Decision, Question, Target
 
 DEFAULT_QUALITY = 0.95
@@ -31,7 +32,7 @@ class Policy:
     is_sticky: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Choice:
     tier: Tier
     reason: str
