@@ -8,7 +8,7 @@ upstream and Redis share the second. Workloads run in rounds in which every targ
 order that rotates. The figure to trust is CPU time per request as a multiple of nginx's in the same
 round: requests a second and latency say as much about the neighbours and the load generator.
 
-Linux only, for it reads `schedstat`. Exit code 1 where a target failed that should not.
+Linux only, for it reads other processes' CPU clocks. Exit code 1 where a target failed that should not.
 """
 
 import argparse
