@@ -43,7 +43,12 @@ class LaneClient:
 
     async def answer(self, status: int, headers: Pairs, body: bytes) -> None:
         head = self._line.head(status, headers, length=len(body), closes=self.closes)
-        await self._send(head, body if has_body(status) else b"")
+        if not has_body(status):
+            await self._send(head)
+        elif len(body) <= _COPIED:
+            await self._send(head + body)
+        else:
+            await self._send(head, body)
         self.is_over = True
 
     async def begin(self, status: int, headers: Pairs) -> None:
