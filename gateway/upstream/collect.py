@@ -118,8 +118,16 @@ class Collector:
 
     def _events(self) -> list[dict[str, Any]]:
         """Every event that can be read; one that cannot leaves the answer without a body that could be stored."""
+        kept = b"".join(self._kept)
+        plain = sse.plain_data(kept)
+        if plain is not None:
+            if plain[-1] == b"[DONE]":
+                plain.pop()
+            parsed_all = json_bytes.objects_in(plain)
+            if parsed_all is not None:
+                return parsed_all
         events = []
-        for event in sse.events(b"".join(self._kept)):
+        for event in sse.events(kept):
             parsed = json_bytes.object_in(event.data)
             if parsed is not None:
                 events.append(parsed)

@@ -28,6 +28,7 @@ _REASONING = ("reasoning_content", "reasoning")
 """Fields other servers than OpenAI's stream before the content."""
 _ARGUMENTS = {"function": "arguments", "custom": "input"}
 """Kind of a tool call → where its generated text stands."""
+_NOT_ENVELOPE = frozenset({"object", "choices", "obfuscation"})
 _LOGGED = ("content", "refusal")
 """Texts that may have log probabilities."""
 _SAME_IN_EVERY_CHUNK = ("id", "created", "model", "service_tier", "system_fingerprint")
@@ -44,10 +45,14 @@ def assemble(events: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
     """
     answer: dict[str, Any] = {"object": "chat.completion"}
     choices: dict[int, dict[str, Any]] = {}
+    seen: dict[str, Any] = {}
     for event in events:
         if event.get("error") is not None:
             return None
-        _take_envelope(answer, event)
+        envelope = {key: value for key, value in event.items() if key not in _NOT_ENVELOPE}
+        if envelope != seen:  # mostly it is what the chunk before had, too
+            _take_envelope(answer, envelope)
+            seen = envelope
         for part in choices_of(event):
             _take_choice(choices.setdefault(index_of(part), {"message": {}}), part)
     if not choices or not all(choice.get("finish_reason") for choice in choices.values()):
@@ -58,15 +63,17 @@ def assemble(events: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
     return answer
 
 
-def _take_envelope(answer: dict[str, Any], event: Mapping[str, Any]) -> None:
-    for key, value in event.items():
+def _take_envelope(answer: dict[str, Any], envelope: Mapping[str, Any]) -> None:
+    for key, value in envelope.items():
         if key in ("id", "created", "model"):
             answer[key] = answer.get(key) or value  # Azure's first chunk has them empty
-        elif key not in ("object", "choices", "obfuscation"):
+        else:
             _replace(answer, key, value)
 
 
 def _take_choice(choice: dict[str, Any], part: Mapping[str, Any]) -> None:
+    if _takes_text_alone(choice, part):
+        return
     for key, value in part.items():
         if key == "delta" and isinstance(value, dict):
             _add(choice["message"], value)
@@ -74,6 +81,20 @@ def _take_choice(choice: dict[str, Any], part: Mapping[str, Any]) -> None:
             _add(choice, {key: value})
         elif key not in ("index", "delta", "message"):
             _replace(choice, key, value)
+
+
+def _takes_text_alone(choice: dict[str, Any], part: Mapping[str, Any]) -> bool:
+    """Whether `part` only continued the content, as nearly all do; it is then taken."""
+    delta = part.get("delta")
+    text = delta.get("content") if isinstance(delta, dict) and len(delta) == 1 else None
+    held = choice["message"].get("content")
+    if not isinstance(text, str) or not isinstance(held, _Text):
+        return False
+    for key, value in part.items():
+        if key not in ("index", "delta") and (value is not None or key not in choice):
+            return False
+    held.append(text)
+    return True
 
 
 def _replace(into: dict[str, Any], key: str, value: object) -> None:

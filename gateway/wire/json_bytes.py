@@ -5,6 +5,7 @@ streams contain) and writes no integer beyond 64 bits. Both are JSON that OpenAI
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -35,6 +36,15 @@ def object_in(data: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def objects_in(texts: Sequence[bytes]) -> list[dict[str, Any]] | None:
+    """The JSON objects that `texts` are, one each, parsed all at once; None where one of them is anything else."""
+    try:
+        values = orjson.loads(b"[%b]" % b",".join(texts))
+    except orjson.JSONDecodeError:
+        return None
+    return values if len(values) == len(texts) and set(map(type, values)) <= {dict} else None
 
 
 def _refuse_constant(name: str) -> None:

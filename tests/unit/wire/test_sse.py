@@ -1,5 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from gateway.wire import sse
 from gateway.wire.sse import EventSplitter, EventTooLarge, events
 
 STREAM = (
@@ -51,3 +54,22 @@ def test_an_endless_event_is_refused() -> None:
 
 def test_cr_alone_ends_lines_too() -> None:
     assert [event.data for event in events(b"data: a\r\rdata: b\r\r")] == [b"a", b"b"]
+
+
+@given(st.lists(st.sampled_from([b"data: ", b"data:", b"a", b"\n", b"\n\n", b"\r\n", b": ping", b"{}"]), max_size=12))
+def test_plain_events_have_the_data_that_reading_each_finds(pieces: list[bytes]) -> None:
+    block = b"".join(pieces)
+    plain = sse.plain_data(block)
+    if plain is not None:
+        assert plain == [event.data for event in sse.events(block)]
+
+
+def test_what_servers_write_is_plain() -> None:
+    assert sse.plain_data(b"data: {}\n\ndata: [DONE]\n\n") == [b"{}", b"[DONE]"]
+
+
+@pytest.mark.parametrize(
+    "block", [b"", b"data: a\n", b"data: a\ndata: b\n\n", b": x\n\n", b"data: a\r\n\r\n", b"data:a\n\n"]
+)
+def test_other_forms_are_not(block: bytes) -> None:
+    assert sse.plain_data(block) is None
