@@ -72,15 +72,16 @@ class Gateway:
 
 @asynccontextmanager
 async def running_gateway(
-    loaded: Loaded, *, log_fd: int = 2, encodings: Encodings | None = None
+    loaded: Loaded, *, log_fd: int = 2, encodings: Encodings | None = None, clock: Clock | None = None
 ) -> AsyncIterator[Gateway]:
     """Everything built and started for `loaded`; raises ConfigError for a classifier or encoder that cannot be used.
 
     Access lines go to the file descriptor `log_fd`, 2 being stderr. `encodings` are worth sharing
-    where a process has several gateways, one after the other or a simulator beside: 90 MB, 0.3 s.
+    where a process has several gateways, one after the other or a simulator beside: 90 MB, 0.3 s. `clock` is for
+    tests that cannot wait.
     """
     config = loaded.config
-    clock = SystemClock()
+    clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         encodings = encodings or _encodings(config.server)
         warm = asyncio.create_task(encodings.load(), name="load the default encoding")
@@ -108,6 +109,7 @@ async def running_gateway(
 
         def observe(record: Record) -> None:
             metrics.observe(record)
+            admission.observe(record)
             access_log.write(record)
             if ledger is not None:
                 ledger.observe(record)
@@ -244,5 +246,8 @@ def _read_at_scrape(
     metrics.gauge("gateway_log_lines_dropped_total", lambda: {(): access_log.dropped})
     metrics.gauge("gateway_budget_remaining_usd", admission.remaining_usd)
     metrics.gauge("gateway_unchecked_requests_total", lambda: {(what,): n for what, n in admission.unchecked.items()})
+    if (breaker := admission.breaker) is not None:
+        metrics.gauge("gateway_cost_breaker_step", breaker.levels)
+        metrics.gauge("gateway_cost_breaker_steps_total", lambda: dict(breaker.taken))
     metrics.gauge("gateway_lost_requests_total", lambda: {(): admission.lost.grants})
     metrics.gauge("gateway_lost_usd_total", lambda: {(): admission.lost.nanousd / NANO})

@@ -21,6 +21,7 @@ are written for the person who made the request: what was wrong, what was expect
     ├── RateLimited                too many requests or tokens a minute, or too many requests at once
     │   └── DemandTooLarge         more tokens than the limit ever allows
     ├── BudgetExceeded             what is left of a budget does not cover the request
+    ├── SpendingTooFast            far more was spent of late than is usual, and the cost breaker holds it
     ├── BudgetUnavailable          a budget cannot be checked, since the store is away
     ├── Overloaded                 too much in flight in this process
     ├── UpstreamError
@@ -218,6 +219,17 @@ class BudgetExceeded(GatewayError):
         )
         self.scope = scope
         self.per = per
+
+
+class SpendingTooFast(GatewayError):
+    """The cost breaker answers from the cache alone, or not at all."""
+
+    def __init__(self, *, retry_after_s: float) -> None:
+        super().__init__(
+            "Spending here is far above what is usual, and the gateway's cost breaker holds it back. Retry in "
+            f"{retry_after_s:.0f} s; if this is meant to be, ask the operator."
+        )
+        self.retry_after_s = retry_after_s
 
 
 class BudgetUnavailable(GatewayError):

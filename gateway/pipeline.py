@@ -130,13 +130,14 @@ class Pipeline:
         record.is_stream = request.is_stream
         route = self.routes.match(request.model, request.endpoint, caller, named=headers.get("x-gateway-route"))
         record.route = route.name
+        record.step, record.probes = self.admission.state(caller, route.name)
         counting_model = self.router.counting_model(route, request.model)
         request = await self._apply_policy(record, request, route, counting_model)
         question = turn.endpoint.question(request) if route.tier == "auto" else None
         forced = headers.get("x-gateway-tier")
         decision = self.router.decide(route, model=request.model, question=question, forced=forced)
         cheaper = self.router.cheaper(decision)
-        if cheaper is not None and self.admission.state(caller, route.name) == "cheap":
+        if cheaper is not None and record.step in ("cheap", "cap"):
             decision, cheaper = cheaper, None
         try:
             await self._attend(turn, request, route, decision, counting_model, may_be_cheap=cheaper is not None)
@@ -146,7 +147,8 @@ class Pipeline:
 
     async def _apply_policy(self, record: Record, request: Request, route: Route, counting_model: str) -> Request:
         """`request` within the route's caps, trimmed and counted; PromptTooLong where that is not possible."""
-        applied = await apply(request, route.tokens, self.counter, model=counting_model)
+        policy = self.admission.capped(route.tokens) if record.step == "cap" else route.tokens
+        applied = await apply(request, policy, self.counter, model=counting_model)
         record.estimate = applied.estimate
         record.dropped_messages, record.dropped_tokens = applied.dropped_messages, applied.dropped_tokens
         record.trimmed_tokens = applied.trimmed_tokens
@@ -185,6 +187,8 @@ class Pipeline:
         demand = self._demand(record, decision, may_be_cheap=may_be_cheap)
         flight = None if found is None else found.flight
         with flight or nullcontext():
+            if record.step == "cache_only":
+                raise self.admission.too_fast(record.caller, route.name)
             async with self.admission.admit(record.caller, route.name, demand, record.standing) as grant:
                 try:
                     await self._forward(turn, request, decision, found, grant)

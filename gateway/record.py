@@ -45,6 +45,10 @@ class Record:
     dropped_tokens: int = 0
     trimmed_tokens: int = 0
     """Saved by the route's `trim`."""
+    step: str = "normal"
+    """How far the cost breaker, or a soft budget, had stepped it down."""
+    probes: tuple[str, ...] = ()
+    """Scopes of the cost breaker for which it tries the way back."""
     decision: Decision | None = None
     target: Target | None = None
     """The one that answered, now or when the cache entry was made."""

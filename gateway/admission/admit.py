@@ -14,8 +14,9 @@ import secrets
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal, Self
+from typing import Any, Self
 
+from gateway.admission.breaker import NORMAL, Allowed, Breaker
 from gateway.admission.keeper import Grant, Keeper
 from gateway.admission.limits import counter_name, standing_of
 from gateway.admission.plan import Ceiling, Plan, Plans
@@ -23,8 +24,15 @@ from gateway.admission.refusal import refusal
 from gateway.admission.stores import AdmissionStore, Answer, Ask, Closing, Lost, Verdict
 from gateway.admission.told import told
 from gateway.clock import Clock
-from gateway.config.model import Config, IssuedKey
-from gateway.errors import BudgetUnavailable, CompletionUnbounded, PriceUnknown, StoreUnavailable
+from gateway.config.model import Config, IssuedKey, Tokens
+from gateway.errors import (
+    BudgetUnavailable,
+    CompletionUnbounded,
+    PriceUnknown,
+    SpendingTooFast,
+    StoreUnavailable,
+)
+from gateway.record import Record
 from gateway.value import value
 from gateway.values import NANO, Caller, Standing
 
@@ -65,6 +73,7 @@ class Admission:
     def __init__(self, config: Config, store: AdmissionStore, clock: Clock) -> None:
         self.unchecked: Counter[str] = Counter()
         """Requests that passed unchecked while the store was away: of `limits`, of `budgets`."""
+        self.breaker = None if config.cost_breaker is None else Breaker(config, config.cost_breaker, clock)
         self._plans = Plans(config)
         self._store = store
         self._clock = clock
@@ -103,13 +112,34 @@ class Admission:
             return _FREE
         return _Entry(self, plan, demand, standing)
 
-    def state(self, caller: Caller, route: str) -> Literal["normal", "cheap"]:
-        """Whether a soft budget was used up when last heard of: better decided for the cheap tier at once. Asks no
-        store."""
-        plan = self._plans.plan(caller.name, caller.team, route)
-        if plan is None:
-            return "normal"
-        return "cheap" if any(self._used(ceiling) >= soft for ceiling, soft in plan.softs) else "normal"
+    def state(self, caller: Caller, route: str) -> Allowed:
+        """How far a request is to be stepped down, as far as this process knows: by the cost breaker, and to `cheap`
+        by a soft budget that was used up when last heard of. Asks no store. Raises SpendingTooFast at `refuse`."""
+        allowed = NORMAL if self.breaker is None else self.breaker.allowed(caller, route)
+        if allowed.step == "refuse":
+            raise self.too_fast(caller, route)
+        if allowed.step != "normal" or not self._has_used_up_a_soft_one(caller, route):
+            return allowed
+        return allowed._replace(step="cheap")
+
+    def capped(self, tokens: Tokens) -> Tokens:
+        """A route's policy with its completions as short as the cost breaker wants them."""
+        assert self.breaker is not None, "only the cost breaker steps down so far"
+        most = min(self.breaker.max_completion, tokens.max_completion or self.breaker.max_completion)
+        default = None if tokens.default_completion is None else min(most, tokens.default_completion)
+        return tokens.model_copy(update={"max_completion": most, "default_completion": default})
+
+    def too_fast(self, caller: Caller, route: str) -> SpendingTooFast:
+        """Why a request that would cost something is refused at `cache_only` and `refuse`."""
+        assert self.breaker is not None, "only the cost breaker steps down so far"
+        return SpendingTooFast(retry_after_s=self.breaker.retry_s(caller, route))
+
+    def observe(self, record: Record) -> None:
+        """Have the cost breaker know what a finished request cost."""
+        if self.breaker is not None and record.caller is not None and record.route is not None:
+            nanousd = record.cost.nanousd if record.cost is not None else 0
+            if nanousd or record.probes:
+                self.breaker.spend(record.caller, record.route, nanousd, record.probes)
 
     # ------------------------------------------------------------------ what there is to see
 
@@ -136,6 +166,10 @@ class Admission:
             now_ms, balances = await self._store.read([ceiling.account for ceiling in some])
             found += [told(ceiling, balance, now_ms) for ceiling, balance in zip(some, balances, strict=True)]
         return found
+
+    def _has_used_up_a_soft_one(self, caller: Caller, route: str) -> bool:
+        plan = self._plans.plan(caller.name, caller.team, route)
+        return plan is not None and any(self._used(ceiling) >= soft for ceiling, soft in plan.softs)
 
     def _used(self, ceiling: Ceiling) -> int:
         """Settled and reserved of the present period, as far as this process has heard."""

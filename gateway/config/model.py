@@ -6,7 +6,7 @@ Capabilities are handed their own section of this and read nothing else.
 """
 
 from math import inf
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -197,6 +197,21 @@ class Budget(Section):
         return "tokens" if self.usd is None else "usd"
 
 
+def _or_boolean(schema: dict[str, Any]) -> None:
+    schema["anyOf"].append({"type": "boolean"})
+
+
+class CostBreaker(Section):
+    """Steps a route or key down whose spending in a minute leaves what is usual for it."""
+
+    times: float = Field(4, gt=1, description="of what nearly every minute costs at most")
+    floor_usd: float = Field(1, ge=0, le=1_000_000, description="a minute that costs less is always fine")
+    warm_up_minutes: int = Field(30, ge=5, le=720, description="minutes with spending before anything is unusual")
+    step_s: Seconds = Field(20, description="from one step down to the next")
+    hold_s: Seconds = Field(60, description="until the first requests try the way back; doubled after each that fails")
+    max_completion: int = Field(256, ge=1, description="at the step `cap`")
+
+
 # ------------------------------------------------------------------ routes
 
 
@@ -372,9 +387,19 @@ class Config(Section):
     teams: tuple[Team, ...] = ()
     budgets: tuple[Budget, ...] = Field((), description="of the whole gateway")
     keys: tuple[Key, ...] = ()
+    cost_breaker: CostBreaker | None = Field(
+        None,
+        description="true, or its settings; default: off",
+        json_schema_extra=_or_boolean,
+    )
     prices: dict[Pattern, Price] = Field({}, description="model or upstream/model, may hold *; over the shipped table")
     unknown_price: Literal["flag", "reject"] = "flag"
     model_limits: dict[Pattern, ModelLimit] = Field({}, description="named as in prices; over the shipped table")
+
+    @field_validator("cost_breaker", mode="before")
+    @classmethod
+    def _one_line_is_enough(cls, value: object) -> object:
+        return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
     def targets(self, tier: Tier) -> tuple[Target, ...]:
         """The targets of `tier` in the order they are tried; empty when it is not configured."""

@@ -45,11 +45,10 @@ class Router:
         )
 
     def cheaper(self, decision: Decision) -> Decision | None:
-        """`decision` for the cheap tier in place of the expensive one, because a soft budget is used up."""
-        if decision.tier != "expensive" or "cheap" not in self._tiers:
+        """`decision` of an `auto` route for the cheap tier in place of the expensive one, to spend less."""
+        if decision.tier != "expensive" or decision.compare_with is None:  # a fixed tier is the operator's word
             return None
-        dearer = decision.compare_with or decision.targets[0]
-        return Decision(self._tiers["cheap"], "cheap", "budget", decision.probability, dearer)
+        return Decision(self._tiers["cheap"], "cheap", "budget", decision.probability, decision.compare_with)
 
 
 def _policy(route: Route, classifier: Classifier) -> Policy:

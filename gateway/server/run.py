@@ -12,6 +12,7 @@ from functools import partial
 from aiohttp import web
 
 from gateway.app import Gateway, running_gateway
+from gateway.clock import Clock
 from gateway.config.load import Loaded
 from gateway.config.model import Server, Tls
 from gateway.errors import ConfigError
@@ -48,15 +49,16 @@ async def running(
     encodings: Encodings | None = None,
     has_lane: bool = True,
     is_worker: bool = False,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Serving]:
     """The gateway of `loaded`, serving until the block is left; then requests in flight get `drain_s` to finish.
 
-    `log_fd` and `encodings` as for `running_gateway`. Without the fast lane aiohttp serves everything: same
+    `log_fd`, `encodings` and `clock` as for `running_gateway`. Without the fast lane aiohttp serves everything: same
     answers, more work; that is for tests. A worker shares its port with others and has no admin port.
     """
     server = loaded.config.server
     in_flight = InFlight(server.max_in_flight)
-    async with running_gateway(loaded, log_fd=log_fd, encodings=encodings) as gateway:
+    async with running_gateway(loaded, log_fd=log_fd, encodings=encodings, clock=clock) as gateway:
         gateway.metrics.gauge("gateway_in_flight_requests", lambda: {(): in_flight.count})
         make_lane = partial(Lane, gateway, in_flight) if has_lane else None
         at = server.admin

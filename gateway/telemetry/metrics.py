@@ -208,6 +208,18 @@ class Metrics:
                 kind="counter",
             ),
             Reading(
+                "gateway_cost_breaker_step",
+                "How far the cost breaker has stepped a route or key down: 0 normal, 1 cheap, 2 cap, 3 cache_only,"
+                " 4 refuse.",
+                ("scope",),
+            ),
+            Reading(
+                "gateway_cost_breaker_steps_total",
+                "Steps of the cost breaker, down and back, by where they led.",
+                ("scope", "to"),
+                kind="counter",
+            ),
+            Reading(
                 "gateway_keys_age_seconds",
                 "Since the database last confirmed the keys that were issued at run time, as this process knows them.",
             ),

@@ -20,6 +20,7 @@ _NOT_SUMMED: Mapping[str, Callable[[Iterable[float]], float]] = {
     "gateway_budget_remaining_usd": min,
     "gateway_breaker_open": max,
     "gateway_keys_age_seconds": max,
+    "gateway_cost_breaker_step": max,
     "gateway_config_info": max,
     "gateway_build_info": max,
 }

@@ -36,6 +36,7 @@ SHAPES: dict[type[GatewayError], Shape] = {
     errors.RateLimited: Shape(429, "rate_limit_error", "rate_limit_exceeded"),
     errors.DemandTooLarge: Shape(429, "rate_limit_error", "rate_limit_exceeded", is_final=True),
     errors.BudgetExceeded: Shape(429, "insufficient_quota", "insufficient_quota", is_final=True),
+    errors.SpendingTooFast: Shape(429, "rate_limit_error", "cost_breaker_open"),
     errors.BudgetUnavailable: Shape(503, "server_error", "budget_unavailable"),
     errors.KeysUnavailable: Shape(503, "server_error", "keys_unavailable"),
     errors.DatabaseSilent: Shape(503, "server_error", "database_unavailable"),

@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 from prometheus_client.parser import text_string_to_metric_families
 from yarl import URL
 
+from gateway.clock import Clock
 from gateway.config.load import parse
 from gateway.server.run import running
 from gateway.tokens.encodings import Encodings
@@ -115,7 +116,9 @@ def _encodings() -> Encodings:
 
 
 @asynccontextmanager
-async def gateway(config: str | Mapping[str, Any], **env: str) -> AsyncIterator[RunningGateway]:
+async def gateway(
+    config: str | Mapping[str, Any], clock: Clock | None = None, /, **env: str
+) -> AsyncIterator[RunningGateway]:
     """The gateway with `config` (YAML, or a document) on free ports; `${NAME}` in it comes from `env`.
 
     Without a `ledger` of its own it has none: no test writes where it stands.
@@ -125,7 +128,10 @@ async def gateway(config: str | Mapping[str, Any], **env: str) -> AsyncIterator[
     if "ledger" not in loaded.config.model_fields_set:
         loaded = replace(loaded, config=loaded.config.model_copy(update={"ledger": "none"}))
     has_lane = os.environ.get(LANE_VARIABLE, LANES[0]) == "fast"
-    async with running(loaded, encodings=_encodings(), has_lane=has_lane) as serving, aiohttp.ClientSession() as http:
+    async with (
+        running(loaded, encodings=_encodings(), has_lane=has_lane, clock=clock) as serving,
+        aiohttp.ClientSession() as http,
+    ):
         yield RunningGateway(serving.url, serving.admin_url, http)
 
 

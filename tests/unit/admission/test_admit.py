@@ -333,12 +333,12 @@ async def test_past_a_soft_budget_the_cheap_tier_goes_on() -> None:
     async with door(key=SOFT) as here:
         await here.spend(900_000_000)
         dear = Demand(tokens=1, nanousd=200_000_000, may_be_cheap=True)
-        assert here.admission.state(BOT, "main") == "normal"
+        assert here.admission.state(BOT, "main").step == "normal"
         with pytest.raises(CheapWanted):
             await here.passes(dear)
         await here.spend(200_000_000)
-        assert here.admission.state(BOT, "main") == "cheap"
-        assert here.admission.state(OTHER, "main") == "normal"
+        assert here.admission.state(BOT, "main").step == "cheap"
+        assert here.admission.state(OTHER, "main").step == "normal"
         await here.spend(1_900_000_000)
         with pytest.raises(BudgetExceeded):
             await here.spend(1)
@@ -348,9 +348,9 @@ async def test_past_a_soft_budget_the_cheap_tier_goes_on() -> None:
 async def test_a_soft_budget_is_whole_again_in_the_next_period() -> None:
     async with door(key=SOFT) as here:
         await here.spend(DOLLAR)
-        assert here.admission.state(BOT, "main") == "cheap"
+        assert here.admission.state(BOT, "main").step == "cheap"
         here.clock.advance(86_400)
-        assert here.admission.state(BOT, "main") == "normal"
+        assert here.admission.state(BOT, "main").step == "normal"
 
 
 # ------------------------------------------------------------------ a store that is away

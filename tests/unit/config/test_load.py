@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.load import load
+from gateway.config.model import CostBreaker
 from gateway.errors import ConfigError
 from tests.support.config import SMALL, problems, read
 
@@ -248,3 +249,11 @@ def test_nothing_but_a_config_error_is_ever_raised(text: str) -> None:
 @given(st.text(alphabet=st.characters(codec=None), max_size=20))
 def test_nor_by_a_lone_surrogate(text: str) -> None:
     problems(text)
+
+
+def test_one_line_turns_the_cost_breaker_on() -> None:
+    assert read(SMALL).config.cost_breaker is None
+    assert read(SMALL + "cost_breaker: false\n").config.cost_breaker is None
+    assert read(SMALL + "cost_breaker: true\n").config.cost_breaker == CostBreaker()
+    assert read(SMALL + "cost_breaker: {floor_usd: 5}\n").config.cost_breaker == CostBreaker(floor_usd=5)
+    assert problems(SMALL + "cost_breaker: 5\n") == ["gateway.yaml:6: cost_breaker: expected a mapping, got 5"]
