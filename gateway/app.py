@@ -22,21 +22,19 @@ from gateway.auth.rights import Callers
 from gateway.cache.lookup import Cache
 from gateway.cache.stores import EntryStore, MemoryStore, RedisStore
 from gateway.catalog import Catalog
-from gateway.clock import Clock, SystemClock
+from gateway.clock import Clock
 from gateway.config.load import Loaded
 from gateway.config.model import Config, Server
 from gateway.errors import ConfigError, DatabaseUnavailable, StoreUnavailable
+from gateway.lasting import Lasting
 from gateway.passthrough import Passthrough
 from gateway.pipeline import Pipeline
 from gateway.record import Record
 from gateway.routing.match import RouteTable
 from gateway.routing.router import Router
 from gateway.sql import Database
-from gateway.telemetry.logs import AccessLog
 from gateway.telemetry.metrics import Metrics
-from gateway.tokens.count import TokenCounter
 from gateway.tokens.encodings import Encodings
-from gateway.tokens.lengths import Lengths
 from gateway.tokens.watch import Wasted, WasteWatch
 from gateway.upstream.call import Upstreams
 from gateway.upstream.client import UpstreamClient
@@ -56,6 +54,29 @@ Answer = Callable[[Mapping[str, Any]], Awaitable[Any]]
 """Arguments of an operator's question → the answer; JSON values both, for they may cross to another process."""
 
 
+class Use:
+    """How many requests a gateway is serving; one that was replaced is closed when there are none."""
+
+    __slots__ = ("_idle", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._idle: asyncio.Future[None] | None = None
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.count -= 1
+        if self._idle is not None and not self.count and not self._idle.done():
+            self._idle.set_result(None)
+
+    async def until_idle(self) -> None:
+        if self.count:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
+
+
 @dataclass(frozen=True, slots=True)
 class Gateway:
     """What the server needs to know: the ways of a request, and what there is to see of them."""
@@ -68,71 +89,85 @@ class Gateway:
     clock: Clock
     answers: Mapping[str, Answer]
     """What operators may ask each process on the admin port, by name."""
+    come_into_force: Callable[[], None]
+    """To be called once, when it begins to serve in place of another."""
+    use: Use
+    """Every request is served within it."""
 
 
 @asynccontextmanager
-async def running_gateway(
-    loaded: Loaded, *, log_fd: int = 2, encodings: Encodings | None = None, clock: Clock | None = None
-) -> AsyncIterator[Gateway]:
-    """Everything built and started for `loaded`; raises ConfigError for a classifier or encoder that cannot be used.
+async def lasting_things(
+    server: Server, *, log_fd: int = 2, encodings: Encodings | None = None, clock: Clock | None = None
+) -> AsyncIterator[Lasting]:
+    """What all gateways of this process have in common; raises ConfigError for an encoder that is not there.
 
-    Access lines go to the file descriptor `log_fd`, 2 being stderr. `encodings` are worth sharing
-    where a process has several gateways, one after the other or a simulator beside: 90 MB, 0.3 s. `clock` is for
-    tests that cannot wait.
+    Access lines go to the file descriptor `log_fd`, 2 being stderr. `encodings` are worth sharing where a
+    process has a simulator beside: 90 MB, 0.3 s. `clock` is for tests that cannot wait.
     """
-    config = loaded.config
-    clock = clock or SystemClock()
+    async with Lasting(encodings or _encodings(server), log_fd=log_fd, clock=clock) as lasting:
+        yield lasting
+
+
+@asynccontextmanager
+async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gateway]:
+    """Everything built and started for `loaded`; raises ConfigError for a classifier or CA file that cannot be used."""
+    config, clock, metrics = loaded.config, lasting.clock, lasting.metrics
     async with AsyncExitStack() as stack:
-        encodings = encodings or _encodings(config.server)
-        warm = asyncio.create_task(encodings.load(), name="load the default encoding")
+        warm = asyncio.create_task(lasting.encodings.load(), name="load the default encoding")
         prices = PriceTable.build(config.prices, at=datetime.now(UTC), limits=config.model_limits)
         router = Router(config, loaded.folder)
         clients = {
-            name: await stack.enter_async_context(UpstreamClient(name, upstream))
+            name: await stack.enter_async_context(
+                lasting.shared(("upstream", name, upstream), partial(UpstreamClient, name, upstream))
+            )
             for name, upstream in config.upstreams.items()
         }
-        store, admission_store, kv = await _stores(config, clock, stack)
+        store, admission_store, kv = await stack.enter_async_context(
+            lasting.shared(("store", config.store, config.store_timeout_s), partial(_stores, config, clock, metrics))
+        )
         cache = await stack.enter_async_context(Cache(store, clock))
         admission = await stack.enter_async_context(Admission(config, admission_store, clock))
-        access_log = await stack.enter_async_context(AccessLog(log_fd))
-        counter = TokenCounter(encodings)
-        stack.callback(counter.close)
-        metrics = Metrics(prices.label)
 
         def report(wasted: Wasted) -> None:
             nanousd = waste_nanousd(wasted.tokens, prices.rates(wasted.target))
             metrics.observe_waste(wasted.route, wasted.tokens, nanousd)
 
-        waste = await stack.enter_async_context(WasteWatch(counter, report))
+        waste = await stack.enter_async_context(WasteWatch(lasting.counter, report))
 
-        ledger = await _ledger(config, clock, admission, metrics, stack)
+        ledger = await _ledger(config, clock, admission, stack)
 
         def observe(record: Record) -> None:
             metrics.observe(record)
             admission.observe(record)
-            access_log.write(record)
+            lasting.access_log.write(record)
             if ledger is not None:
                 ledger.observe(record)
 
         callers = Callers(config)
         issued = await _issued_keys(config, callers, clock, admission, stack)
-        if issued is not None:
-            metrics.gauge("gateway_keys_age_seconds", lambda: {(): issued.age_s})
         identifier = Identifier(config, callers, issued)
         routes = RouteTable(config.routes)
         upstreams = Upstreams(clients)
-        _read_at_scrape(metrics, loaded, upstreams, clock, kv, access_log, admission)
+
+        def come_into_force() -> None:
+            if lasting.health is not None:
+                upstreams.health.adopt(lasting.health)
+            lasting.health = upstreams.health
+            metrics.label = prices.label
+            _read_at_scrape(metrics, loaded, upstreams, clock, kv, admission)
+            _read_of_database(metrics, ledger, issued)
+
         pipeline = Pipeline(
             identifier=identifier,
             reader=Reader(config.server.max_json_nodes),
             routes=routes,
-            counter=counter,
+            counter=lasting.counter,
             router=router,
             cache=cache,
             admission=admission,
             upstreams=upstreams,
             prices=prices,
-            lengths=Lengths(),
+            lengths=lasting.lengths,
             waste=waste,
             clock=clock,
             observe=observe,
@@ -147,11 +182,13 @@ async def running_gateway(
             metrics=metrics,
             clock=clock,
             answers={
-                "status": partial(_status, loaded.hash, clock, clock.wall()),
+                "status": partial(_status, loaded.hash, clock, lasting.started_at),
                 "upstreams": partial(_upstreams, upstreams, clock),
                 "keys.refresh": partial(_refresh_keys, issued),
                 "budgets": partial(_budgets, admission),
             },
+            come_into_force=come_into_force,
+            use=Use(),
         )
 
 
@@ -200,31 +237,36 @@ def _encodings(server: Server) -> Encodings:
     return Encodings(is_fast=is_fast)
 
 
-async def _ledger(
-    config: Config, clock: Clock, admission: Admission, metrics: Metrics, stack: AsyncExitStack
-) -> Ledger | None:
+async def _ledger(config: Config, clock: Clock, admission: Admission, stack: AsyncExitStack) -> Ledger | None:
     """Started, and by itself getting to its database: nobody waits for that."""
     if config.ledger == "none":
         return None
     database = await stack.enter_async_context(Database(config.ledger))
     ledger = Ledger(database, clock, retention_days=config.ledger_retention_days)
     ledger.lost = lambda: (admission.lost.grants, admission.lost.nanousd)
-    metrics.gauge("gateway_ledger_up", lambda: {(): int(ledger.is_up)})
-    metrics.gauge("gateway_ledger_queued_rows", lambda: {(): ledger.queued})
-    metrics.gauge("gateway_ledger_dropped_total", lambda: {(): ledger.dropped})
     return await stack.enter_async_context(ledger)
 
 
+@asynccontextmanager
 async def _stores(
-    config: Config, clock: Clock, stack: AsyncExitStack
-) -> "tuple[EntryStore, AdmissionStore, Kv | None]":
+    config: Config, clock: Clock, metrics: Metrics
+) -> "AsyncIterator[tuple[EntryStore, AdmissionStore, Kv | None]]":
     if config.store == "memory":
-        return MemoryStore(clock), MemoryAdmissionStore(clock), None
+        yield MemoryStore(clock), MemoryAdmissionStore(clock), None
+        return
     from gateway.kv import Kv
 
-    kv = await stack.enter_async_context(Kv(config.store, timeout_s=config.store_timeout_s, clock=clock))
-    await kv.wait_until_up(_STORE_START_S)  # else the first requests would miss what is there
-    return RedisStore(kv), RedisAdmissionStore(kv), kv
+    async with Kv(config.store, timeout_s=config.store_timeout_s, clock=clock) as kv:
+        await kv.wait_until_up(_STORE_START_S)  # else the first requests would miss what is there
+        metrics.gauge("gateway_store_errors_total", lambda: {(op,): n for op, n in kv.errors.items()})
+        yield RedisStore(kv), RedisAdmissionStore(kv), kv
+
+
+def _read_of_database(metrics: Metrics, ledger: Ledger | None, issued: IssuedKeys | None) -> None:
+    metrics.gauge("gateway_ledger_up", lambda: {(): int(ledger.is_up)} if ledger is not None else {})
+    metrics.gauge("gateway_ledger_queued_rows", lambda: {(): ledger.queued} if ledger is not None else {})
+    metrics.gauge("gateway_ledger_dropped_total", lambda: {(): ledger.dropped} if ledger is not None else {})
+    metrics.gauge("gateway_keys_age_seconds", lambda: {(): issued.age_s} if issued is not None else {})
 
 
 def _read_at_scrape(
@@ -233,7 +275,6 @@ def _read_at_scrape(
     upstreams: Upstreams,
     clock: Clock,
     kv: "Kv | None",
-    access_log: AccessLog,
     admission: Admission,
 ) -> None:
     """What is a state and no event is read when Prometheus asks."""
@@ -242,8 +283,6 @@ def _read_at_scrape(
     metrics.gauge("gateway_config_info", lambda: {(loaded.hash,): 1})
     metrics.gauge("gateway_upstream_in_flight", lambda: {(name,): client.in_flight for name, client in clients.items()})
     metrics.gauge("gateway_store_up", lambda: {(): 1 if kv is None or kv.is_up else 0})
-    metrics.gauge("gateway_store_errors_total", lambda: {(op,): n for op, n in (kv.errors if kv else {}).items()})
-    metrics.gauge("gateway_log_lines_dropped_total", lambda: {(): access_log.dropped})
     metrics.gauge("gateway_budget_remaining_usd", admission.remaining_usd)
     metrics.gauge("gateway_unchecked_requests_total", lambda: {(what,): n for what, n in admission.unchecked.items()})
     if (breaker := admission.breaker) is not None:

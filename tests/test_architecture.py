@@ -19,6 +19,7 @@ FLOORS = (  # a room may import itself and what lies on a floor below; rooms of 
     {"auth", "prompts", "tokens", "routing", "cache", "admission", "upstream", "accounting", "telemetry"},
     {"ending"},
     {"pipeline", "catalog", "passthrough"},
+    {"lasting"},
     {"app"},
     {"server"},
     {"simulator"},
@@ -34,6 +35,7 @@ HEAVY = (
     *("genai_prices", "numpy", "openai", "opentelemetry", "scipy", "sklearn"),
     *("gateway.kv", "gateway.simulator"),  # for redis, and for what few ever start
     "asyncpg",
+    "watchfiles",
 )
 """Slow to load and needed by few: may be imported inside a function."""
 TRAINING = "gateway.routing.offline"

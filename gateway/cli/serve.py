@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -76,7 +78,7 @@ def serve(file: Path | None, host: str | None, port: int | None, admin_port: int
 
 async def _serve(file: Path | None, overrides: Overrides) -> None:
     if file is not None:
-        await _run(load(file, os.environ), f"configuration: {file}", overrides)
+        await _run(load(file, os.environ), f"configuration: {file}", overrides, read=partial(load, file, os.environ))
     elif os.environ.get("OPENAI_API_KEY"):
         loaded = _built_in(builtin.for_openai())
         await _run(loaded, "no configuration file: serving OpenAI with OPENAI_API_KEY", overrides)
@@ -91,17 +93,25 @@ async def _serve_simulator(overrides: Overrides) -> None:
     async with Simulator(keep_calls=0, encodings=encodings) as simulator:
         loaded = _built_in(builtin.for_simulator(simulator.base_url))
         source = "no configuration file and no OPENAI_API_KEY: serving a SIMULATED model"
-        await _run(loaded, source, overrides, encodings)
+        await _run(loaded, source, overrides, encodings=encodings)
 
 
-async def _run(loaded: Loaded, source: str, overrides: Overrides, encodings: Encodings | None = None) -> None:
+async def _run(
+    loaded: Loaded,
+    source: str,
+    overrides: Overrides,
+    *,
+    read: Callable[[], Loaded] | None = None,
+    encodings: Encodings | None = None,
+) -> None:
     for warning in loaded.warnings:
         click.echo(warning, err=True)
     loaded = overrides.on(loaded)
+    again = None if read is None else lambda: overrides.on(read())
     if loaded.config.server.workers > 1:
-        await supervisor.serve(loaded, lambda at: _announce(at, source))
+        await supervisor.serve(loaded, lambda at: _announce(at, source), read=again)
     else:
-        await serve_until_stopped(loaded, lambda at: _announce(at, source), encodings=encodings)
+        await serve_until_stopped(loaded, lambda at: _announce(at, source), read=again, encodings=encodings)
 
 
 def _built_in(text: str) -> Loaded:

@@ -6,7 +6,8 @@ No step stops the next: each reports what it finds, and goes on with the part th
 """
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from gateway.config.validate import hangs_on, locate, shown, validate
 from gateway.errors import ConfigError
 
 MAX_FILE_BYTES = 8_000_000
+_FILE = re.compile(r"\$\{file:([^{}]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Loaded:
     folder: Path
     """Where relative paths in the configuration start."""
     warnings: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+    """What it was made from and what it names, itself first; empty for one that came from no file."""
 
 
 def load(path: Path, env: Mapping[str, str]) -> Loaded:
@@ -49,7 +53,20 @@ def load(path: Path, env: Mapping[str, str]) -> Loaded:
     except UnicodeDecodeError as exc:
         line = content.count(b"\n", 0, exc.start) + 1
         raise ConfigError([f"{path}:{line}: expected UTF-8 text, got the byte 0x{content[exc.start]:02x}"]) from None
-    return parse(text, source=str(path), env=env, folder=path.parent)
+    loaded = parse(text, source=str(path), env=env, folder=path.parent)
+    return replace(loaded, files=(path, *_named_files(text, loaded)))
+
+
+def _named_files(text: str, loaded: Loaded) -> Iterator[Path]:
+    """Secrets, classifiers and CA bundles."""
+    for name in _FILE.findall(text):
+        yield loaded.folder / name
+    for route in loaded.config.routes:
+        if route.router.classifier is not None:
+            yield loaded.folder / route.router.classifier
+    for upstream in loaded.config.upstreams.values():
+        if upstream.ca_file is not None:
+            yield Path(upstream.ca_file)
 
 
 def parse(text: str, *, source: str, env: Mapping[str, str], folder: Path) -> Loaded:

@@ -7,7 +7,7 @@ like any other, and the browser keeps the answer from the page.
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway.server.keys import GATEWAY
+from gateway.server.keys import LIVE
 
 _PREFLIGHT_AGE_S = 7200
 """What Chromium allows at most."""
@@ -41,6 +41,6 @@ async def allow_origin(request: web.Request, response: web.StreamResponse) -> No
 
 def allowed_origin(request: web.Request) -> str | None:
     """The origin of `request`, if the configuration names it."""
-    origins = request.app[GATEWAY].config.server.cors.origins
+    origins = request.app[LIVE].gateway.config.server.cors.origins
     origin = request.headers.get("Origin")
     return origin if origin is not None and (origin in origins or "*" in origins) else None

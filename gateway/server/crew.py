@@ -11,6 +11,7 @@ from aiohttp import web
 
 from gateway.app import Gateway
 from gateway.errors import BadRequest, GatewayError, NotFound
+from gateway.server.live import Live
 from gateway.server.load import InFlight
 
 Arguments = Mapping[str, Any]
@@ -40,8 +41,8 @@ CREW = web.AppKey("crew", Crew)
 class Alone:
     """This process serves the traffic itself."""
 
-    def __init__(self, gateway: Gateway, in_flight: InFlight) -> None:
-        self._gateway = gateway
+    def __init__(self, live: Live, in_flight: InFlight) -> None:
+        self._live = live
         self._in_flight = in_flight
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
@@ -50,10 +51,10 @@ class Alone:
         return True, {"status": "ready"}
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
-        return self._gateway.metrics.render(accept)
+        return self._live.gateway.metrics.render(accept)
 
     async def ask(self, question: str, arguments: Arguments) -> list[Any]:
-        return [await answer(self._gateway, question, arguments)]
+        return [await answer(self._live.gateway, question, arguments)]
 
 
 async def answer(gateway: Gateway, question: str, arguments: Arguments) -> Any:

@@ -1,7 +1,7 @@
 """Messages between the supervisor and a worker, over a socket that nobody else has: a length, a kind, the bytes.
 
-supervisor → worker   CONFIG once, then QUESTION as operators ask
-worker → supervisor   URL once the port is open, then METRICS every half second, ANSWER to each question
+supervisor → worker   CONFIG once; then QUESTION as operators ask; to reload PREPARE, and SETTLE when all have answered
+worker → supervisor   URL once the port is open, then METRICS every half second, ANSWER to each question and PREPARE
 """
 
 import asyncio
@@ -17,7 +17,11 @@ class Kind(IntEnum):
     QUESTION = 4
     """JSON: [number, question, arguments]."""
     ANSWER = 5
-    """JSON: [number, answer, null] or [number, null, error]."""
+    """JSON: [number, answer, null] or [number, null, error]; to PREPARE the answer is a list of problems."""
+    PREPARE = 6
+    """A number, 4 bytes, and a pickled `Loaded`: build its gateway beside the one that serves."""
+    SETTLE = 7
+    """JSON: true puts in force what was prepared, false drops it."""
 
 
 async def receive(reader: asyncio.StreamReader) -> tuple[Kind, bytes] | None:

@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
-from gateway.app import Gateway
+from gateway.server.live import Live
 from gateway.server.load import InFlight
 
-GATEWAY = web.AppKey("gateway", Gateway)
+LIVE = web.AppKey("live", Live)
 IN_FLIGHT = web.AppKey("in_flight", InFlight)

@@ -22,11 +22,11 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import cast
 
-from gateway.app import Gateway
 from gateway.errors import BodyTimeout, GatewayError, Overloaded
 from gateway.exchange import Headers, Incoming
 from gateway.server.http1 import Head, HeadReader, HeadWriter
 from gateway.server.lane_client import LaneClient
+from gateway.server.live import Live
 from gateway.server.load import InFlight
 from gateway.wire.endpoints import ENDPOINTS
 from gateway.wire.errors import to_openai
@@ -53,9 +53,10 @@ class Phase(Enum):
 class Lane:
     """The connections of the traffic port that are not aiohttp's, and what they share."""
 
-    def __init__(self, gateway: Gateway, in_flight: InFlight, make_other: Callable[[], asyncio.Protocol]) -> None:
-        self.gateway = gateway
-        self.server = gateway.config.server
+    def __init__(self, live: Live, in_flight: InFlight, make_other: Callable[[], asyncio.Protocol]) -> None:
+        self.live = live
+        self.server = live.gateway.config.server
+        self.clock = live.gateway.clock
         self.in_flight = in_flight
         self.make_other = make_other
         self.reader = HeadReader(ENDPOINTS)
@@ -228,7 +229,7 @@ class Connection(asyncio.Protocol):
         if head is None or head.length > lane.max_body_bytes:
             self._hand_over()
             return False
-        self._received_s = lane.gateway.clock.monotonic()
+        self._received_s = lane.clock.monotonic()
         self._head, self._missing = head, head.length
         try:
             lane.in_flight.enter()
@@ -288,7 +289,9 @@ class Connection(asyncio.Protocol):
     async def _serve(self, head: Head, incoming: Incoming, client: LaneClient) -> None:
         self._has_started = True
         try:
-            await self._lane.gateway.pipeline.serve(head.endpoint, incoming, client)
+            gateway = self._lane.live.gateway
+            with gateway.use:
+                await gateway.pipeline.serve(head.endpoint, incoming, client)
         except Exception:
             log.exception("request %s failed inside the gateway", incoming.request_id)
         finally:
@@ -341,7 +344,7 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------------ writing: what a LaneClient needs
 
     def head(self, status: int, headers: Iterable[tuple[str, str]], *, length: int | None, closes: bool) -> bytes:
-        now = self._lane.gateway.clock.wall()
+        now = self._lane.clock.wall()
         return self._lane.writer.write(status, headers, length=length, closes=closes, now=now)
 
     def send(self, *parts: bytes) -> None:

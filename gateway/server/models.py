@@ -7,17 +7,22 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from gateway.server.client import SERVER_HEADER
-from gateway.server.keys import GATEWAY
+from gateway.server.keys import LIVE
 from gateway.wire.headers import request_id
 
 
 async def list_models(request: web.Request) -> web.Response:
-    models = await request.app[GATEWAY].catalog.models(request.headers)
+    gateway = request.app[LIVE].gateway
+    with gateway.use:
+        models = await gateway.catalog.models(request.headers)
     return _json(request, {"object": "list", "data": models})
 
 
 async def retrieve_model(request: web.Request) -> web.Response:
-    return _json(request, await request.app[GATEWAY].catalog.model(request.match_info["id"], request.headers))
+    gateway = request.app[LIVE].gateway
+    with gateway.use:
+        model = await gateway.catalog.model(request.match_info["id"], request.headers)
+    return _json(request, model)
 
 
 def _json(request: web.Request, document: dict[str, Any]) -> web.Response:

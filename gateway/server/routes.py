@@ -3,10 +3,10 @@
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from gateway.app import Gateway
 from gateway.server.cors import allow_origin, answer_preflights
 from gateway.server.inference import handler_of
-from gateway.server.keys import GATEWAY, IN_FLIGHT
+from gateway.server.keys import IN_FLIGHT, LIVE
+from gateway.server.live import Live
 from gateway.server.load import InFlight
 from gateway.server.middleware import errors_to_openai, limit_in_flight
 from gateway.server.models import list_models, retrieve_model
@@ -19,9 +19,9 @@ _HANDED_ON = 1 << 40
 """aiohttp's own limit on bodies is out of the way: ours is in `body.py`, and pass-through has none."""
 
 
-def traffic_app(gateway: Gateway, in_flight: InFlight) -> web.Application:
+def traffic_app(live: Live, in_flight: InFlight) -> web.Application:
     """What clients talk to."""
-    app = _app(gateway, in_flight, answer_preflights, limit_in_flight)
+    app = _app(live, in_flight, answer_preflights, limit_in_flight)
     app.on_response_prepare.append(allow_origin)
     app.add_routes(
         [
@@ -35,8 +35,8 @@ def traffic_app(gateway: Gateway, in_flight: InFlight) -> web.Application:
     return app
 
 
-def _app(gateway: Gateway, in_flight: InFlight, *middlewares: Middleware) -> web.Application:
+def _app(live: Live, in_flight: InFlight, *middlewares: Middleware) -> web.Application:
     app = web.Application(middlewares=[errors_to_openai, refuse_ambiguous, *middlewares], client_max_size=_HANDED_ON)
-    app[GATEWAY] = gateway
+    app[LIVE] = live
     app[IN_FLIGHT] = in_flight
     return app

@@ -11,7 +11,7 @@ from functools import partial
 
 from aiohttp import web
 
-from gateway.app import Gateway, running_gateway
+from gateway.app import lasting_things
 from gateway.clock import Clock
 from gateway.config.load import Loaded
 from gateway.config.model import Server, Tls
@@ -20,7 +20,9 @@ from gateway.server import heap
 from gateway.server.admin import admin_app
 from gateway.server.crew import Alone
 from gateway.server.lane import Lane
+from gateway.server.live import Changing, changing
 from gateway.server.load import InFlight
+from gateway.server.reload import Reloads, reloading
 from gateway.server.routes import traffic_app
 from gateway.server.strict import StrictHandler
 from gateway.tokens.encodings import Encodings
@@ -37,8 +39,8 @@ class Serving:
     url: str
     admin_url: str
     """Empty for a worker: the admin port is its supervisor's."""
-    gateway: Gateway | None = None
-    """Of this process, where it serves traffic itself."""
+    live: Changing | None = None
+    """The gateway of this process, where it serves traffic itself."""
 
 
 @asynccontextmanager
@@ -53,20 +55,23 @@ async def running(
 ) -> AsyncIterator[Serving]:
     """The gateway of `loaded`, serving until the block is left; then requests in flight get `drain_s` to finish.
 
-    `log_fd`, `encodings` and `clock` as for `running_gateway`. Without the fast lane aiohttp serves everything: same
+    `log_fd`, `encodings` and `clock` as for `lasting_things`. Without the fast lane aiohttp serves everything: same
     answers, more work; that is for tests. A worker shares its port with others and has no admin port.
     """
     server = loaded.config.server
     in_flight = InFlight(server.max_in_flight)
-    async with running_gateway(loaded, log_fd=log_fd, encodings=encodings, clock=clock) as gateway:
-        gateway.metrics.gauge("gateway_in_flight_requests", lambda: {(): in_flight.count})
-        make_lane = partial(Lane, gateway, in_flight) if has_lane else None
+    async with (
+        lasting_things(server, log_fd=log_fd, encodings=encodings, clock=clock) as lasting,
+        changing(loaded, lasting) as live,
+    ):
+        lasting.metrics.gauge("gateway_in_flight_requests", lambda: {(): in_flight.count})
+        make_lane = partial(Lane, live, in_flight) if has_lane else None
         at = server.admin
-        admin = admin_app(Alone(gateway, in_flight), loaded.config)
+        admin = admin_app(Alone(live, in_flight), loaded.config)
         async with (
             nullcontext("") if is_worker else serving(admin, server, at.host, at.port, drain_s=1) as admin_url,
             serving(
-                traffic_app(gateway, in_flight),
+                traffic_app(live, in_flight),
                 server,
                 server.host,
                 server.port,
@@ -77,13 +82,22 @@ async def running(
             ) as url,
         ):
             try:
-                yield Serving(url, admin_url, gateway)
+                yield Serving(url, admin_url, live)
             finally:
                 in_flight.is_draining = True  # readiness turns red while the last requests are served
 
 
-async def serve(loaded: Loaded, announce: Callable[[Serving], None], *, encodings: Encodings | None = None) -> None:
-    """Serve until SIGTERM or SIGINT; `announce` is told once the sockets listen."""
+async def serve(
+    loaded: Loaded,
+    announce: Callable[[Serving], None],
+    *,
+    read: Callable[[], Loaded] | None = None,
+    encodings: Encodings | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` is told once the sockets listen.
+
+    `read` reads the configuration anew; without it there is no reload.
+    """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -91,8 +105,21 @@ async def serve(loaded: Loaded, announce: Callable[[Serving], None], *, encoding
     async with running(loaded, encodings=encodings) as serving:
         heap.settle()
         announce(serving)
-        await stop.wait()
+        async with reloading(_reloads(loaded, serving.live, read)):
+            await stop.wait()
         log.info("stopping: requests in flight have %g s to finish", loaded.config.server.drain_s)
+
+
+def _reloads(loaded: Loaded, live: Changing | None, read: Callable[[], Loaded] | None) -> Reloads | None:
+    if read is None or live is None:
+        return None
+    metrics = live.gateway.metrics
+
+    async def change(loaded: Loaded) -> None:
+        await live.prepare(loaded)
+        live.commit()
+
+    return Reloads(loaded, read=read, change=change, count=metrics.count_reload, server=loaded.config.server)
 
 
 @asynccontextmanager

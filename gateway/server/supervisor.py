@@ -8,6 +8,7 @@ up the metrics they push.
 import asyncio
 import contextlib
 import logging
+import os
 import pickle
 import signal
 import socket
@@ -17,12 +18,16 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.config.load import Loaded
+from gateway.config.model import Server
 from gateway.errors import ConfigError, ProcessSilent
 from gateway.server import frames
 from gateway.server.admin import admin_app
 from gateway.server.crew import Arguments, heard
 from gateway.server.frames import Kind
+from gateway.server.reload import Reloads, reloading
 from gateway.server.run import Serving, serving
+from gateway.telemetry import snapshot
+from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.snapshot import Totals
 from gateway.wire import json_bytes
 
@@ -35,16 +40,23 @@ _STOP_GRACE_S = 10.0
 """How much longer than the drain a worker may take to stop before it is killed."""
 _ANSWER_S = 5.0
 """How long a worker may take to answer an operator's question."""
+_PREPARE_S = 30.0
+"""How long it may take to build the gateway of another configuration."""
 
 
-async def serve(loaded: Loaded, announce: Callable[[Serving], None]) -> None:
-    """Serve with `server.workers` processes until SIGTERM or SIGINT; `announce` is told once all of them listen."""
+async def serve(
+    loaded: Loaded, announce: Callable[[Serving], None], *, read: Callable[[], Loaded] | None = None
+) -> None:
+    """Serve with `server.workers` processes until SIGTERM or SIGINT; `announce` is told once all of them listen.
+
+    `read` reads the configuration anew.
+    """
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     server = loaded.config.server
     with _holding(server.host, server.port) as port:
-        server = server.model_copy(update={"port": port})
+        as_read, server = loaded, server.model_copy(update={"port": port})
         loaded = replace(loaded, config=loaded.config.model_copy(update={"server": server}))
         crew = WorkerCrew(loaded)
         admin = admin_app(crew, loaded.config)
@@ -53,10 +65,17 @@ async def serve(loaded: Loaded, announce: Callable[[Serving], None]) -> None:
                 url = await crew.start(stop)
                 if url is not None:
                     announce(Serving(url, admin_url))
-                    await crew.work_until(stop)
+                    async with reloading(_reloads(as_read, crew, read, server)):
+                        await crew.work_until(stop)
             finally:
                 log.info("stopping: requests in flight have %g s to finish", server.drain_s)
                 await crew.stop()
+
+
+def _reloads(loaded: Loaded, crew: "WorkerCrew", read: Callable[[], Loaded] | None, server: Server) -> Reloads | None:
+    if read is None:
+        return None
+    return Reloads(loaded, read=read, change=crew.change, count=crew.count_reload, server=server)
 
 
 @contextlib.contextmanager
@@ -82,6 +101,8 @@ class WorkerCrew:
 
     def __init__(self, loaded: Loaded) -> None:
         self._totals = Totals()
+        self._own = Metrics(lambda _: "")
+        """What is counted here and in no worker."""
         self._workers = [Worker(n, loaded, self._totals) for n in range(1, loaded.config.server.workers + 1)]
         self._tasks: list[asyncio.Task[None]] = []
         self._stop_within_s = loaded.config.server.drain_s + _STOP_GRACE_S
@@ -109,6 +130,22 @@ class WorkerCrew:
         for kept in self._tasks:
             if kept.done():
                 kept.result()
+
+    async def change(self, loaded: Loaded) -> None:
+        """Have all workers serve `loaded`; ConfigError, and none of them does, where one cannot."""
+        up = [worker for worker in self._workers if worker.is_up]
+        answers = await asyncio.gather(*(worker.prepare(loaded) for worker in up), return_exceptions=True)
+        problems = [problem for answer in answers for problem in _problems(answer)]
+        for worker in up:
+            worker.settle(None if problems else loaded)
+        if problems:
+            raise ConfigError(list(dict.fromkeys(problems)))
+        for worker in self._workers:
+            worker.loaded = loaded
+
+    def count_reload(self, result: str) -> None:
+        self._own.count_reload(result)
+        self._totals.update(os.getpid(), snapshot.take(self._own))
 
     async def stop(self) -> None:
         self._is_stopping = True
@@ -140,7 +177,10 @@ class Worker:
 
     def __init__(self, number: int, loaded: Loaded, totals: Totals) -> None:
         self._number = number
-        self._loaded = loaded
+        self.loaded = loaded
+        """What its next process begins with."""
+        self._serves = loaded
+        """What the present one began with, or was told to change to."""
         self._totals = totals
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
@@ -182,7 +222,8 @@ class Worker:
             process.terminate()
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         try:
-            frames.send(writer, Kind.CONFIG, pickle.dumps(self._loaded))
+            self._serves = self.loaded
+            frames.send(writer, Kind.CONFIG, pickle.dumps(self.loaded))
             self._channel = writer
             await self._listen(reader, process.pid)
         finally:
@@ -200,6 +241,8 @@ class Worker:
             match message:
                 case Kind.URL, url:
                     self.is_up = True
+                    if self._serves is not self.loaded:  # there was a reload while it started
+                        self._signal(signal.SIGTERM)
                     if not self.ready.done():
                         self.ready.set_result(url.decode())
                 case Kind.METRICS, snapshot:
@@ -209,14 +252,33 @@ class Worker:
 
     async def ask(self, question: str, arguments: Arguments) -> Any:
         """What this worker answers; ProcessSilent when it does not in time, or dies meanwhile."""
+        return await self._exchange(
+            Kind.QUESTION, lambda number: json_bytes.dumps([number, question, dict(arguments)]), _ANSWER_S
+        )
+
+    async def prepare(self, loaded: Loaded) -> list[str]:
+        """Have it build the gateway of `loaded`: what stands against that. ProcessSilent as for `ask`."""
+        content = pickle.dumps(loaded)
+        problems: list[str] = await self._exchange(
+            Kind.PREPARE, lambda number: number.to_bytes(4, "big") + content, _PREPARE_S
+        )
+        return problems
+
+    def settle(self, loaded: Loaded | None) -> None:
+        """Have it serve what it has prepared, `loaded`, or with None drop it."""
+        if self._channel is not None:
+            frames.send(self._channel, Kind.SETTLE, json_bytes.dumps(loaded is not None))
+            self._serves = loaded or self._serves
+
+    async def _exchange(self, kind: Kind, message: Callable[[int], bytes], timeout_s: float) -> Any:
         silent = ProcessSilent(f"Worker {self._number}")
         if self._channel is None:
             raise silent
         self._asked = number = self._asked + 1
         waiting = self._questions[number] = asyncio.get_running_loop().create_future()
-        frames.send(self._channel, Kind.QUESTION, json_bytes.dumps([number, question, dict(arguments)]))
+        frames.send(self._channel, kind, message(number))
         try:
-            await asyncio.wait([waiting], timeout=_ANSWER_S)
+            await asyncio.wait([waiting], timeout=timeout_s)
             if not waiting.done() or waiting.cancelled():
                 raise silent
             return waiting.result()
@@ -243,3 +305,12 @@ class Worker:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(name)
+
+
+def _problems(answer: list[str] | BaseException) -> list[str]:
+    """What speaks against a reload, in what a worker said to it; one that died meanwhile begins with the new one."""
+    if isinstance(answer, ProcessSilent):
+        return [answer.message]
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer

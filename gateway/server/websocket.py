@@ -8,12 +8,12 @@ import aiohttp
 from aiohttp import WSMsgType, web
 from multidict import CIMultiDict
 
+from gateway.app import Gateway
 from gateway.config.model import Upstream
 from gateway.errors import GatewayError
 from gateway.exchange import Headers
 from gateway.passthrough import SWITCHING_PROTOCOLS, Forward
 from gateway.server.client import AiohttpClient
-from gateway.server.keys import GATEWAY
 from gateway.upstream.websocket import HEARTBEAT_S, MAX_MESSAGE_BYTES, Refused, connect
 from gateway.wire.errors import to_openai
 
@@ -27,8 +27,7 @@ def is_websocket(request: web.Request) -> bool:
     return request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket"
 
 
-async def pass_websocket(request: web.Request, forward: Forward) -> web.StreamResponse:
-    gateway = request.app[GATEWAY]
+async def pass_websocket(gateway: Gateway, request: web.Request, forward: Forward) -> web.StreamResponse:
     offered = [part.strip() for part in request.headers.get("Sec-WebSocket-Protocol", "").split(",") if part.strip()]
     client = AiohttpClient(request, write_timeout_s=gateway.config.server.write_timeout_s)
     tunnel = partial(

@@ -14,12 +14,12 @@ import sys
 
 import uvloop
 
-from gateway.app import Gateway
 from gateway.config.load import Loaded
 from gateway.errors import ConfigError, GatewayError
 from gateway.server import frames, heap
 from gateway.server.crew import Arguments, answer, told
 from gateway.server.frames import Kind
+from gateway.server.live import Changing
 from gateway.server.run import running
 from gateway.telemetry import snapshot
 from gateway.telemetry.logs import configure
@@ -42,38 +42,59 @@ async def work(channel: socket.socket) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     async with running(loaded, is_worker=True) as serving:
-        gateway = serving.gateway
-        assert gateway is not None
+        live = serving.live
+        assert live is not None
+        metrics = live.gateway.metrics
         heap.settle()
         frames.send(writer, Kind.URL, serving.url.encode())
-        pushing = asyncio.create_task(_push(writer, gateway.metrics), name="push metrics")
-        answering = asyncio.create_task(_answer_all(reader, writer, gateway, stop), name="answer the supervisor")
+        pushing = asyncio.create_task(_push(writer, metrics), name="push metrics")
+        answering = asyncio.create_task(_answer_all(reader, writer, live, stop), name="answer the supervisor")
         await stop.wait()
     for task in (pushing, answering):
         task.cancel()
     await asyncio.gather(pushing, answering, return_exceptions=True)
     with contextlib.suppress(ConnectionError):
-        frames.send(writer, Kind.METRICS, snapshot.take(gateway.metrics))  # of the requests that the stop waited for
+        frames.send(writer, Kind.METRICS, snapshot.take(metrics))  # of the requests that the stop waited for
         await writer.drain()
         writer.close()
         await writer.wait_closed()
 
 
 async def _answer_all(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gateway: Gateway, stop: asyncio.Event
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, live: Changing, stop: asyncio.Event
 ) -> None:
-    """Answer what operators ask, side by side; sets `stop` when the supervisor is gone."""
+    """Answer what operators ask, side by side, and reload; sets `stop` when the supervisor is gone."""
     async with asyncio.TaskGroup() as answers:
         while (message := await frames.receive(reader)) is not None:
-            answers.create_task(_answer(writer, gateway, *json_bytes.loads(message[1])))
+            match message:
+                case Kind.QUESTION, asked:
+                    answers.create_task(_answer(writer, live, *json_bytes.loads(asked)))
+                case Kind.PREPARE, wanted:
+                    answers.create_task(_prepare(writer, live, wanted))
+                case Kind.SETTLE, b"true":
+                    live.commit()
+                case Kind.SETTLE, _:
+                    answers.create_task(live.abandon())
         stop.set()
 
 
+async def _prepare(writer: asyncio.StreamWriter, live: Changing, wanted: bytes) -> None:
+    problems: list[str] = []
+    try:
+        await live.prepare(pickle.loads(wanted[4:]))  # noqa: S301  (from our own parent, as the first one)
+    except ConfigError as error:
+        problems = error.problems
+    except Exception as error:
+        log.exception("the gateway of a new configuration could not be built")
+        problems = [f"it could not be built: {type(error).__name__}"]
+    frames.send(writer, Kind.ANSWER, json_bytes.dumps([int.from_bytes(wanted[:4], "big"), problems, None]))
+
+
 async def _answer(
-    writer: asyncio.StreamWriter, gateway: Gateway, number: int, question: str, arguments: Arguments
+    writer: asyncio.StreamWriter, live: Changing, number: int, question: str, arguments: Arguments
 ) -> None:
     try:
-        reply = [number, await answer(gateway, question, arguments), None]
+        reply = [number, await answer(live.gateway, question, arguments), None]
     except GatewayError as error:
         reply = [number, None, told(error)]
     except Exception:

@@ -121,12 +121,21 @@ class Reading:
         self.kind = kind
         self.read: Read | None = None
 
+    def follow(self, read: Read) -> None:
+        """From now on tell what `read` tells; a counter goes on from where it is."""
+        before = self.read() if self.read is not None and self.kind == "counter" else {}
+        self.read = (lambda: _sum(before, read())) if before else read
+
     def family(self) -> Metric:
         make = CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily
         family = make(self.name, self.meaning, labels=self.labels)
         for labels, value in (self.read() if self.read else {}).items():
             family.add_metric(labels, value)
         return family
+
+
+def _sum(one: Mapping[Labels, float], other: Mapping[Labels, float]) -> Mapping[Labels, float]:
+    return {labels: one.get(labels, 0) + other.get(labels, 0) for labels in {**one, **other}}
 
 
 def _bounded(children: Mapping[Labels, object], labels: Labels) -> Labels:

@@ -168,6 +168,12 @@ class Metrics:
             " cancelled.",
             ("upstream", "outcome"),
         )
+        # ---------------------------------------------------------- the process
+        self.config_reloads = Counter(
+            "gateway_config_reloads_total",
+            "Configurations read anew, by result: ok (in force), refused (the one before stays).",
+            ("result",),
+        )
         # ---------------------------------------------------------- read at scrape time
         readings = (
             Reading("gateway_upstream_in_flight", "Calls to an upstream that are under way.", ("upstream",)),
@@ -244,9 +250,10 @@ class Metrics:
     def gauge(self, name: str, read: Read) -> None:
         """Have `read` asked for the readings of `name` at every scrape, in place of what was asked before.
 
+        A counter goes on from what was told last, so what counts once must be given once.
         Only names of the table (KeyError), so that none goes undocumented. `read` must be quick and must not raise.
         """
-        self._readings[name].read = read
+        self._readings[name].follow(read)
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The whole exposition and its content type, in the format that an Accept header asks for."""
@@ -267,6 +274,9 @@ class Metrics:
         for reason, nanousd in record.saved_nanousd.items():
             if nanousd > 0:  # a cheap tier that came out dearer is no saving, and a counter cannot fall
                 self.saved.inc((route, reason), nanousd)
+
+    def count_reload(self, result: str) -> None:
+        self.config_reloads.inc((result,))
 
     def observe_waste(self, route: str, tokens: Mapping[str, int], nanousd: Mapping[str, int]) -> None:
         """Count what was found in the prompts of `route`, by kind; `nanousd` has no kinds where no price is known."""

@@ -66,7 +66,7 @@ class Totals:
         for instrument in self._metrics.table:
             numbers = self._combined(instrument)
             if isinstance(instrument, Reading):
-                self._metrics.gauge(instrument.name, {labels: value for labels, (value,) in numbers.items()}.copy)
+                instrument.read = {labels: value for labels, (value,) in numbers.items()}.copy
             elif isinstance(instrument, Histogram):
                 instrument.children = numbers
             elif isinstance(instrument, Counter):

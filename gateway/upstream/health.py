@@ -61,6 +61,12 @@ class Health:
         self._chance = chance
         self._budgets = {name: RetryBudget(config.retries.budget_ratio) for name, config in configs.items()}
 
+    def adopt(self, other: "Health") -> None:
+        """Go on with what `other` knows of the upstreams that both have, and that are configured alike."""
+        same = {name for name, config in self._configs.items() if other._configs.get(name) == config}
+        self.breakers.update({target: breaker for target, breaker in other.breakers.items() if target.upstream in same})
+        self._budgets.update({name: budget for name, budget in other._budgets.items() if name in same})
+
     def first(self, targets: Sequence[Target], now: float) -> Target:
         """The first that its breaker lets through. The last one standing is asked whatever its breaker says:
 

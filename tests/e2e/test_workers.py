@@ -20,6 +20,7 @@ BODY = json.dumps({"model": "gpt-5-mini", "messages": [{"role": "user", "content
 CONFIG = """\
 server: {{port: {port}, admin: {{port: 0}}, drain_s: 20, workers: 2}}
 auth: none
+ledger: none
 upstreams: {{up: {{base_url: "{url}"}}}}
 routes: [{{name: default, upstream: up}}]
 """

@@ -28,12 +28,13 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from gateway.app import Gateway
+from gateway.app import Gateway, Use
 from gateway.clock import SystemClock
 from gateway.config.model import Server
 from gateway.exchange import Client, Incoming
 from gateway.passthrough import Forward
 from gateway.server.lane import Lane
+from gateway.server.live import Live
 from gateway.server.load import InFlight
 from gateway.server.routes import traffic_app
 from gateway.server.strict import StrictHandler
@@ -106,20 +107,20 @@ class Lanes:
         echo = Echo()
         gateway = SimpleNamespace(
             config=SimpleNamespace(server=server),
+            use=Use(),
             clock=SystemClock(),
             pipeline=echo,
             passthrough=SimpleNamespace(serve=echo.serve_forward, serve_websocket=_no_websockets),
             catalog=SimpleNamespace(models=_nothing, model=_nothing),
         )
-        runner = web.AppRunner(
-            traffic_app(cast(Gateway, gateway), self.counts["aiohttp"]), handler_cancellation=True, access_log=None
-        )
+        live = Live(cast(Gateway, gateway))
+        runner = web.AppRunner(traffic_app(live, self.counts["aiohttp"]), handler_cancellation=True, access_log=None)
         await runner.setup()
         assert runner.server is not None
         self.server = runner.server
         options = {"keepalive_timeout": server.keep_alive_s, "auto_decompress": False, "access_log": None}
         self.by_aiohttp = partial(StrictHandler, runner.server, head_timeout_s=server.header_timeout_s, **options)
-        self.lane = Lane(cast(Gateway, gateway), self.counts["fast"], self.by_aiohttp)
+        self.lane = Lane(live, self.counts["fast"], self.by_aiohttp)
 
     def check_empty(self) -> None:
         left = {name: count.count for name, count in self.counts.items() if count.count}

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from gateway.app import _encodings, running_gateway
+from gateway.app import _encodings, lasting_things
 from gateway.config.model import Server
 from gateway.errors import ConfigError
 from gateway.tokens.encodings import FAST_CHARS, Encodings, FastEncoder
@@ -52,7 +52,7 @@ def test_the_configuration_chooses_the_encoder() -> None:
 async def test_an_encoder_that_is_not_installed_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.app.find_spec", lambda name: None)
     with pytest.raises(ConfigError) as caught:
-        async with running_gateway(read(f"server: {{encoder: toktok}}\n{SMALL}")):
+        async with lasting_things(read(f"server: {{encoder: toktok}}\n{SMALL}").config.server):
             pass
     told = "server.encoder: toktok is not installed: pip install 'llm-gateway[fast]', or use tiktoken"
     assert caught.value.problems == [told]

@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from yarl import URL
 
 from gateway.clock import Clock
-from gateway.config.load import parse
+from gateway.config.load import Loaded, parse
+from gateway.server.live import Changing
 from gateway.server.run import running
 from gateway.tokens.encodings import Encodings
 
@@ -52,6 +53,12 @@ class RunningGateway:
     url: str
     admin_url: str
     http: aiohttp.ClientSession
+    live: Changing
+
+    async def reload(self, config: "str | Mapping[str, Any]", **env: str) -> None:
+        """Put another configuration in force; its `server` section has no effect."""
+        await self.live.prepare(loaded(config, env))
+        self.live.commit()
 
     async def request(
         self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
@@ -123,16 +130,22 @@ async def gateway(
 
     Without a `ledger` of its own it has none: no test writes where it stands.
     """
-    document = config if isinstance(config, str) else json.dumps(config)
-    loaded = parse(document, source="test.yaml", env=env, folder=Path())
-    if "ledger" not in loaded.config.model_fields_set:
-        loaded = replace(loaded, config=loaded.config.model_copy(update={"ledger": "none"}))
     has_lane = os.environ.get(LANE_VARIABLE, LANES[0]) == "fast"
     async with (
-        running(loaded, encodings=_encodings(), has_lane=has_lane, clock=clock) as serving,
+        running(loaded(config, env), encodings=_encodings(), has_lane=has_lane, clock=clock) as serving,
         aiohttp.ClientSession() as http,
     ):
-        yield RunningGateway(serving.url, serving.admin_url, http)
+        assert serving.live is not None
+        yield RunningGateway(serving.url, serving.admin_url, http, serving.live)
+
+
+def loaded(config: str | Mapping[str, Any], env: Mapping[str, str] | None = None) -> Loaded:
+    """`config` as it would be read from a file, without one."""
+    document = config if isinstance(config, str) else json.dumps(config)
+    checked = parse(document, source="test.yaml", env=env or {}, folder=Path())
+    if "ledger" not in checked.config.model_fields_set:
+        checked = replace(checked, config=checked.config.model_copy(update={"ledger": "none"}))
+    return checked
 
 
 def config(upstream_url: str, **sections: Any) -> dict[str, Any]:
