@@ -26,6 +26,7 @@ from gateway.clock import Clock
 from gateway.config.load import Loaded
 from gateway.config.model import Config, Server
 from gateway.errors import ConfigError, DatabaseUnavailable, StoreUnavailable
+from gateway.explain import Explainer
 from gateway.lasting import Lasting
 from gateway.passthrough import Passthrough
 from gateway.pipeline import Pipeline
@@ -115,7 +116,6 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
     async with AsyncExitStack() as stack:
         warm = asyncio.create_task(lasting.encodings.load(), name="load the default encoding")
         prices = PriceTable.build(config.prices, at=datetime.now(UTC), limits=config.model_limits)
-        router = Router(config, loaded.folder)
         clients = {
             name: await stack.enter_async_context(
                 lasting.shared(("upstream", name, upstream), partial(UpstreamClient, name, upstream))
@@ -148,6 +148,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
         identifier = Identifier(config, callers, issued)
         routes = RouteTable(config.routes)
         upstreams = Upstreams(clients)
+        router = Router(config, loaded.folder, is_up=upstreams.health.is_up)
 
         def come_into_force() -> None:
             if lasting.health is not None:
@@ -186,6 +187,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
                 "upstreams": partial(_upstreams, upstreams, clock),
                 "keys.refresh": partial(_refresh_keys, issued),
                 "budgets": partial(_budgets, admission),
+                "route.explain": Explainer(config.routes, router, lasting.counter, prices).explain,
             },
             come_into_force=come_into_force,
             use=Use(),

@@ -6,7 +6,7 @@ from pathlib import Path
 from gateway.config.model import Config, Route, Tier
 from gateway.errors import BadRequest, NotAllowed
 from gateway.routing.decide import Policy, decide, threshold_of
-from gateway.routing.model import Classifier
+from gateway.routing.model import Classifier, Verdict
 from gateway.routing.rules import Rules
 from gateway.values import Decision, Question, Target
 
@@ -19,7 +19,7 @@ class Router:
     def __init__(self, config: Config, folder: Path, *, is_up: Callable[[Target], bool] = lambda target: True) -> None:
         """Relative classifier paths start at `folder`. Raises ConfigError for a file that cannot be used."""
         self._is_up = is_up
-        self._tiers: dict[Tier, tuple[Target, ...]] = {tier: config.targets(tier) for tier in config.tiers}
+        self.tiers: dict[Tier, tuple[Target, ...]] = {tier: config.targets(tier) for tier in config.tiers}
         routes = [route for route in config.routes if route.tier == "auto"]
         files = {route.router.classifier for route in routes}
         loaded = {name: Classifier.load(None if name is None else folder / name) for name in files}
@@ -30,13 +30,13 @@ class Router:
         if route.upstream is not None:
             return model
         tier: Tier = "cheap" if route.tier == "cheap" else "expensive"
-        return self._tiers[tier][0].model
+        return self.tiers[tier][0].model
 
     def decide(self, route: Route, *, model: str, question: Question | None, forced: str | None) -> Decision:
         """Targets, tier and reason; `forced` is what the client sent as `x-gateway-tier`."""
         return decide(
             route,
-            self._tiers,
+            self.tiers,
             model=model,
             question=question,
             forced=_forced_tier(route, forced),
@@ -44,11 +44,21 @@ class Router:
             is_up=self._is_up,
         )
 
+    def explain(self, route: Route, question: Question) -> tuple[Decision, Verdict, float]:
+        """What would be decided on an `auto` route, what its classifier holds of the question, and the threshold."""
+        policy = self._policies[route.name]
+        decision = self.decide(route, model="", question=question, forced=None)
+        return decision, policy.classifier.judge(question.text), policy.threshold
+
+    def strongest(self, route: Route, question: Question, top: int) -> list[tuple[str, float]]:
+        """The features that weigh most, with the probability points that each moves; above 0 is up."""
+        return self._policies[route.name].classifier.strongest(question.text, top)
+
     def cheaper(self, decision: Decision) -> Decision | None:
         """`decision` of an `auto` route for the cheap tier in place of the expensive one, to spend less."""
         if decision.tier != "expensive" or decision.compare_with is None:  # a fixed tier is the operator's word
             return None
-        return Decision(self._tiers["cheap"], "cheap", "budget", decision.probability, decision.compare_with)
+        return Decision(self.tiers["cheap"], "cheap", "budget", decision.probability, decision.compare_with)
 
 
 def _policy(route: Route, classifier: Classifier) -> Policy:

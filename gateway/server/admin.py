@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from gateway import __version__
 from gateway.auth.identify import bearer
 from gateway.config.model import Config
-from gateway.errors import AdminKeyInvalid, NotFound, StoreUnavailable
+from gateway.errors import AdminKeyInvalid, BadRequest, NotFound, StoreUnavailable
 from gateway.server.admin_keys import serve_keys
 from gateway.server.crew import CREW, Crew
 from gateway.server.json_answer import json_response
@@ -22,6 +22,7 @@ from gateway.server.middleware import errors_to_openai
 from gateway.server.openapi import document
 from gateway.server.probes import healthz, metrics, readyz
 from gateway.server.strict import refuse_ambiguous
+from gateway.wire import json_bytes
 
 _MAX_BODY = 1 << 20
 
@@ -40,6 +41,7 @@ def admin_app(crew: Crew, config: Config) -> web.Application:
             web.get("/admin/upstreams", asking("upstreams")),
             web.get("/admin/openapi.json", openapi),
             web.get("/admin/budgets", budgets),
+            web.post("/admin/route/explain", explain),
         ]
     )
     serve_keys(app, config)
@@ -90,6 +92,14 @@ async def budgets(request: web.Request) -> web.Response:
     if known is None:
         raise StoreUnavailable("budgets")
     return json_response({"budgets": known})
+
+
+async def explain(request: web.Request) -> web.Response:
+    """What would be decided for a request, and why. All processes decide alike: the first answer is shown."""
+    asked = json_bytes.object_in(await request.read())
+    if asked is None:
+        raise BadRequest("Expected a JSON object with a 'text', or the 'messages' of a chat request.")
+    return json_response((await request.app[CREW].ask("route.explain", asked))[0])
 
 
 async def status(request: web.Request) -> web.Response:

@@ -71,6 +71,25 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("POST", "/admin/keys/{name}/revoke"): Operation(
         "End a key, and those that were issued under it, for good.", _ref("Key"), failures=(404, 503)
     ),
+    ("POST", "/admin/route/explain"): Operation(
+        "What would be decided for a question on a `tier: auto` route, and why; nothing is called.",
+        _object(
+            tier={"enum": ["cheap", "expensive"]},
+            reason={"type": "string"},
+            rule={"type": ["string", "null"]},
+            probability={"type": "number"},
+            threshold={"type": "number"},
+            features={"type": "array", "items": _object(name={"type": "string"}, points={"type": "number"})},
+            roads={"type": "array", "items": _ANY},
+        ),
+        body=_object(
+            route={"type": "string"},
+            text={"type": "string"},
+            messages={"type": "array", "items": _ANY},
+            tools={"type": "array", "items": _ANY},
+        ),
+        failures=(400, 404),
+    ),
     ("GET", "/admin/budgets"): Operation(
         "Every budget in its present period: what is spent, reserved and left.",
         _object(budgets={"type": "array", "items": _ref("BudgetState")}),

@@ -8,6 +8,7 @@ empty dictionary.
 """
 
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from gateway.config.model import RetryPolicy, Upstream
@@ -76,6 +77,10 @@ class Health:
             if self._allows(target, now):
                 return target
         return min(targets, key=lambda target: self.breakers[target].opened_at or now)
+
+    def is_up(self, target: Target) -> bool:
+        """Whether a call to `target` would be let through just now."""
+        return not self.breakers or self._allows(target, time.monotonic())
 
     def next(
         self, targets: Sequence[Target], attempts: Sequence[Attempt], again: Again, asked_s: float | None, now: float
