@@ -26,6 +26,8 @@ _BOOKKEEPING = frozenset({"user", "metadata", "safety_identifier", "prompt_cache
 _TOOLS_OF_THE_CLIENT = frozenset({"function", "custom"})
 """Tool types the client runs itself. All others run at the provider (web_search, file_search, code_interpreter,
 image_generation, mcp, computer_use_preview, …), which reads or changes the world there."""
+_MOST_DERIVED = 64
+"""Of one request that many callers send, each with a scope of its own."""
 _MANY_DIGITS = re.compile(rb"[0-9]{16}")
 """More than a double can tell apart."""
 
@@ -81,6 +83,8 @@ def cache_key(request: Request, decision: Decision, *, scope: str) -> CacheKey:
     name = (cache_key, scope, decision.targets)
     key: CacheKey | None = request.derived.get(name)
     if key is None:
+        if len(request.derived) >= _MOST_DERIVED:
+            request.derived.clear()
         key = request.derived[name] = _key(request, decision, scope)
     return key
 

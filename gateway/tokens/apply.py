@@ -29,10 +29,11 @@ class Applied:
 
 async def apply(request: Request, policy: Tokens, counter: TokenCounter, *, model: str) -> Applied:
     """`request` brought as near to `policy` as can be, counted for `model`; `enforce_prompt` says whether it fits."""
-    name = (apply, model, id(policy))  # a request is remembered no longer than the configuration
-    applied: Applied | None = request.derived.get(name)
-    if applied is None:
-        applied = request.derived[name] = await _applied(request, policy, counter, model)
+    known: tuple[Tokens, Applied] | None = request.derived.get((apply, model))
+    if known is not None and known[0] is policy:
+        return known[1]
+    applied = await _applied(request, policy, counter, model)
+    request.derived[apply, model] = (policy, applied)
     return applied
 
 

@@ -111,3 +111,13 @@ async def test_large_prompts_are_shortened_alike(counter: TokenCounter) -> None:
     assert 990 < applied.estimate.prompt_tokens <= 1000
     assert applied.estimate.completion_tokens == 5
     assert applied.request.fields["messages"][-1]["content"] == "Now."
+
+
+async def test_each_policy_is_applied_to_a_request_that_comes_again(counter: TokenCounter) -> None:
+    """What was worked out for one route, or for a cap that is in force for a while, is not another's."""
+    request = chat(*CONVERSATION)
+    for cap in (100, 50, 100, None):
+        policy = Tokens(max_completion=cap)
+        applied = await apply(request, policy, counter, model="gpt-4o")
+        assert applied.request.completion_cap == cap
+        assert await apply(request, policy, counter, model="gpt-4o") is applied
