@@ -178,7 +178,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
         yield Gateway(
             config=config,
             pipeline=pipeline,
-            passthrough=Passthrough(identifier, routes, upstreams, admission, clock, observe),
+            passthrough=Passthrough(identifier, routes, upstreams, admission, prices, clock, observe),
             catalog=Catalog(identifier, routes, upstreams),
             metrics=metrics,
             clock=clock,

@@ -7,7 +7,8 @@ are written for the person who made the request: what was wrong, what was expect
     ├── BadRequest                 the request itself cannot be served as it stands
     │   ├── PromptTooLong          over the route's prompt cap
     │   ├── PriceUnknown           a price is demanded and none is known
-    │   └── CompletionUnbounded    a budget applies, and nothing bounds what the request may use
+    │   ├── CompletionUnbounded    a budget applies, and nothing bounds what the request may use
+    │   └── BackgroundUnmetered    a budget applies, and what it uses could not be charged
     ├── InvalidKey                 no key, a wrong key
     ├── KeysUnavailable            the keys that were issued could not be read yet
     ├── AdminKeyInvalid            the admin port wants another
@@ -97,6 +98,17 @@ class CompletionUnbounded(BadRequest):
             "A budget applies to this request, and nothing bounds its completion. Set 'max_completion_tokens' "
             "(chat), 'max_tokens' (completions) or 'max_output_tokens' (responses).",
             param="max_completion_tokens",
+        )
+
+
+class BackgroundUnmetered(BadRequest):
+    """A background response is answered before it is made, so that a budget would never hear what it used."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A budget applies to this request, and what a background response uses could not be charged to it. Leave "
+            "out 'background', and set 'stream' to true if the answer takes long.",
+            param="background",
         )
 
 

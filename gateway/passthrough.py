@@ -1,18 +1,23 @@
 """The way of every request under /v1 that is not inference: on to an upstream, bodies streamed both ways.
 
-Nothing is counted, cached or priced here; who may call what is all that is decided. Ids that such
-calls create upstream (files, batches) are not isolated between keys that share the upstream.
+Nothing is counted, capped or cached here: who may call what is decided, and what an answer says it used is
+charged. Ids that such calls create upstream (files, batches) are not isolated between keys that share the upstream.
 """
 
 import asyncio
 import re
-from collections.abc import AsyncIterable, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 
 from multidict import CIMultiDict
 
-from gateway.admission.admit import HIT, Admission
+from gateway.accounting.book import book
+from gateway.accounting.prices import PriceTable
+from gateway.admission.admit import PASSED, Admission
+from gateway.admission.keeper import Grant
 from gateway.auth.identify import Identifier
 from gateway.clock import Clock
 from gateway.config.model import Route, Upstream
@@ -24,16 +29,20 @@ from gateway.routing.match import RouteTable
 from gateway.upstream.call import Upstreams
 from gateway.upstream.classify import outcome_of_error, outcome_of_status
 from gateway.upstream.client import UpstreamClient
+from gateway.upstream.decode import Broken, Decoder, decoder_for
 from gateway.upstream.redact import redact
 from gateway.upstream.reply import Reply
 from gateway.values import Caller, Decision, Target
 from gateway.wire import headers as wire_headers
+from gateway.wire.passing import Passing
 
 SWITCHING_PROTOCOLS = 101
 _PATH = re.compile(r"/v1(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)+/?")
 """RFC 3986 segments, none empty."""
 _TRICKS = re.compile(r"/\.\.?(?:/|$)|%(?:2e|2f|5c|25|00)", re.IGNORECASE)
 """What some server on the way might read as another path: dot segments, encoded dots, slashes, percent signs, NUL."""
+_TELLING = ("application/json", "text/event-stream")
+"""Content types of answers that may report usage."""
 _END_TO_END = frozenset({"content-length", "content-encoding", "accept-encoding"})
 """Bodies go through untouched, so what describes them does too."""
 
@@ -61,6 +70,7 @@ class Passthrough:
     routes: RouteTable
     upstreams: Upstreams
     admission: Admission
+    prices: PriceTable
     clock: Clock
     observe: Callable[[Record], None]
 
@@ -89,13 +99,26 @@ class Passthrough:
 
     async def _serve(self, forward: Forward, client: Client, record: Record) -> None:
         caller, upstream = self._admit(forward, record)
-        async with self.admission.admit(caller, record.route or "", HIT, record.standing):
+        passing = Passing()
+        if forward.method == "POST" and forward.body is not None:
+            forward = replace(forward, body=_overheard(forward.body, passing))
+        async with self.admission.admit(caller, record.route or "", PASSED, record.standing) as grant:
             reply = await self._send(upstream, forward, caller, record)
             try:
-                await self._relay(upstream, reply, client, record)
+                await self._relay(upstream, reply, client, record, listener_for(forward, reply, passing))
             finally:
                 reply.close()
+                self._charge(record, upstream, passing, grant)
         record.is_success = reply.status < 400
+
+    def _charge(self, record: Record, upstream: UpstreamClient, passing: Passing, grant: Grant) -> None:
+        """What the answer says it used; an answer that says nothing costs nothing that we know of."""
+        if (usage := passing.usage) is None:
+            grant.settle(0, 0)
+            return
+        record.target = Target(upstream.name, passing.model)
+        book(record, usage, self.prices, source="computed")
+        grant.settle(usage.input + usage.output, record.cost.nanousd if record.cost is not None else 0)
 
     async def _join(self, forward: Forward, record: Record, tunnel: Tunnel) -> None:
         caller, upstream = self._admit(forward, record)
@@ -105,8 +128,11 @@ class Passthrough:
             record.status = status
             record.is_success = status == SWITCHING_PROTOCOLS  # from here on either side may leave: that is its end
 
-        async with self.admission.admit(caller, record.route or "", HIT, record.standing):
-            await tunnel(upstream.config, headers, answered)
+        async with self.admission.admit(caller, record.route or "", PASSED, record.standing) as grant:
+            try:
+                await tunnel(upstream.config, headers, answered)
+            finally:
+                grant.settle(0, 0)
 
     def _admit(self, forward: Forward, record: Record) -> tuple[Caller, UpstreamClient]:
         """Who asks, and which upstream is to answer."""
@@ -156,15 +182,52 @@ class Passthrough:
         finally:
             attempt.duration_s = record.upstream_s = self.clock.monotonic() - began
 
-    async def _relay(self, upstream: UpstreamClient, reply: Reply, client: Client, record: Record) -> None:
+    async def _relay(
+        self,
+        upstream: UpstreamClient,
+        reply: Reply,
+        client: Client,
+        record: Record,
+        listen: Callable[[bytes], None] | None,
+    ) -> None:
         record.first_byte_s = self.clock.monotonic() - record.started_s
         record.status = reply.status
         headers = wire_headers.to_client(reply.headers, keep=_END_TO_END, are_limits_ours=bool(record.standing))
         await client.begin(reply.status, [*headers, *wire_headers.from_record(record)])
         secrets = self.upstreams.secrets[upstream.name]
         while chunk := await reply.next_chunk(upstream.config.idle_timeout_s):
+            if listen is not None:
+                listen(chunk)
             await client.write(redact(chunk, secrets))
         await client.end()
+
+
+async def _overheard(body: AsyncIterable[bytes], passing: Passing) -> AsyncIterator[bytes]:
+    async for chunk in body:
+        passing.sent(chunk)
+        yield chunk
+
+
+def listener_for(forward: Forward, reply: Reply, passing: Passing) -> Callable[[bytes], None] | None:
+    """What has `passing` hear an answer that may report its usage, whatever it is compressed with; else None.
+
+    Only of what was posted: a `GET` that tells the usage of an earlier response must not be charged for it again.
+    """
+    media_type = reply.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    coding = reply.headers.get("Content-Encoding", "identity")
+    if forward.method != "POST" or reply.status >= 400 or media_type not in _TELLING:
+        return None
+    if coding.strip().lower() in ("", "identity"):
+        return passing.received
+    decoder = decoder_for(coding)
+    return None if decoder is None else partial(_hear_decoded, decoder, passing)
+
+
+def _hear_decoded(decoder: Decoder, passing: Passing, chunk: bytes) -> None:
+    with suppress(Broken):  # then the client has it just as broken
+        decoder.push(chunk)
+        while piece := decoder.pull():
+            passing.received(piece)
 
 
 def check_path(path: str) -> None:

@@ -184,7 +184,8 @@ class Pipeline:
             if await self._follow(turn, request, route, found.flight):
                 return
             found = None
-        demand = self._demand(record, decision, may_be_cheap=may_be_cheap)
+        is_background = turn.endpoint.is_background(request)
+        demand = self._demand(record, decision, may_be_cheap=may_be_cheap, is_background=is_background)
         flight = None if found is None else found.flight
         with flight or nullcontext():
             if record.step == "cache_only":
@@ -453,7 +454,7 @@ class Pipeline:
         if not count_alike(counted_for, model):
             record.estimate = await self.counter.estimate(request, model)
 
-    def _demand(self, record: Record, decision: Decision, *, may_be_cheap: bool) -> Demand:
+    def _demand(self, record: Record, decision: Decision, *, may_be_cheap: bool, is_background: bool) -> Demand:
         """The most that the request may use: its prompt and all it may generate, at the dearest of its targets."""
         assert record.estimate is not None
         prompt, completion = record.estimate.prompt_tokens, record.estimate.completion_tokens
@@ -473,6 +474,7 @@ class Pipeline:
             prompt_nanousd=max((cost_nanousd(Usage(prompt, 0), rate) for rate in priced), default=0),
             unpriced=unpriced,
             may_be_cheap=may_be_cheap,
+            is_background=is_background,
         )
 
     def _demand_price(self, target: Target) -> None:

@@ -26,6 +26,7 @@ from gateway.admission.told import told
 from gateway.clock import Clock
 from gateway.config.model import Config, IssuedKey, Tokens
 from gateway.errors import (
+    BackgroundUnmetered,
     BudgetUnavailable,
     CompletionUnbounded,
     PriceUnknown,
@@ -57,10 +58,15 @@ class Demand:
     """The model that has no known price, if one of its targets has none."""
     may_be_cheap: bool = False
     """It is meant for the expensive tier, and might go to the cheap one instead."""
+    is_background: bool = False
+    """It is answered before it is made: what it used is never told where it could be charged."""
 
 
 HIT = Demand()
 """What an answer from the cache takes: one request, no token, no dollar, no slot."""
+
+PASSED = Demand(tokens=1, nanousd=1)
+"""What passes through and cannot be counted beforehand: one request, one slot, and something left of each budget."""
 
 
 class CheapWanted(Exception):
@@ -105,7 +111,7 @@ class Admission:
 
         `standing` is filled, whether the request is admitted or refused, with what is left of each
         kind of rate that applies. Entering raises RateLimited, BudgetExceeded, BudgetUnavailable,
-        CompletionUnbounded, PriceUnknown, and CheapWanted only for a demand that `may_be_cheap`.
+        BackgroundUnmetered, CompletionUnbounded, PriceUnknown, and CheapWanted only for a demand that `may_be_cheap`.
         """
         plan = self._plans.plan(caller.name, caller.team, route)
         if plan is None:
@@ -297,7 +303,9 @@ _FREE = _Free()
 
 
 def _demand_bounds(plan: Plan, demand: Demand) -> None:
-    """Under a budget the worst case must be known."""
+    """Under a budget the worst case must be known, and what was used be told."""
+    if demand.is_background:
+        raise BackgroundUnmetered
     if demand.unpriced is not None and plan.counts_dollars:
         raise PriceUnknown(demand.unpriced)
     if demand.tokens is None:

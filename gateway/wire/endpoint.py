@@ -42,6 +42,10 @@ class Endpoint(ABC):
     def question(self, request: Request) -> Question:
         """What says how hard the request is: what the user asked last, and what stands around it."""
 
+    def is_background(self, request: Request) -> bool:
+        """Whether it is answered before its answer is made, with its usage told to whoever fetches it later."""
+        return False
+
     @abstractmethod
     def outgoing_edits(self, request: Request, *, completion_field: str, stream_usage: bool) -> dict[str, Any]:
         """The fields to change on the way to an upstream whose chat spells its completion limit `completion_field`."""

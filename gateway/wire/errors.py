@@ -33,6 +33,7 @@ SHAPES: dict[type[GatewayError], Shape] = {
     errors.BodyTimeout: Shape(408, "invalid_request_error", "request_timeout"),
     errors.BodyTooLarge: Shape(413, "invalid_request_error", "request_too_large", is_final=True),
     errors.CompletionUnbounded: Shape(400, "invalid_request_error", "completion_unbounded", is_final=True),
+    errors.BackgroundUnmetered: Shape(400, "invalid_request_error", "background_unmetered", is_final=True),
     errors.RateLimited: Shape(429, "rate_limit_error", "rate_limit_exceeded"),
     errors.DemandTooLarge: Shape(429, "rate_limit_error", "rate_limit_exceeded", is_final=True),
     errors.BudgetExceeded: Shape(429, "insufficient_quota", "insufficient_quota", is_final=True),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from gateway.errors import GatewayError
+from gateway.errors import BadRequest, GatewayError
 from gateway.values import EndpointName, Question, Request, Usage
 from gateway.wire import responses_cut, responses_stream
 from gateway.wire.body import optional_bool, optional_int, required_text, wrong_type
@@ -57,6 +57,12 @@ class Responses(Endpoint):
     ends_with_done: ClassVar[bool] = False
 
     def _parse(self, body: bytes, fields: Mapping[str, Any]) -> Request:
+        if fields.get("model") is None and isinstance(fields.get("prompt"), dict):
+            raise BadRequest(
+                "'model' is needed with a stored prompt too: this gateway routes, counts and prices by it, and what a "
+                "stored prompt names cannot be seen from here.",
+                param="model",
+            )
         model = required_text(fields, "model")
         _check_input(fields.get("input"))
         for name in ("instructions", "previous_response_id"):
@@ -82,6 +88,9 @@ class Responses(Endpoint):
         if given is None or isinstance(given, str):
             return Question(given or "", system=told, has_tools=bool(fields.get("tools")))
         return question_in(given, fields, request.body, instructions=told)
+
+    def is_background(self, request: Request) -> bool:
+        return request.fields.get("background") is True
 
     def outgoing_edits(self, request: Request, *, completion_field: str, stream_usage: bool) -> dict[str, Any]:
         return missing_cap(request, "max_output_tokens")
