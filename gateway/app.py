@@ -35,7 +35,7 @@ from gateway.routing.match import RouteTable
 from gateway.routing.router import Router
 from gateway.sql import Database
 from gateway.telemetry.metrics import Metrics
-from gateway.tokens.encodings import Encodings
+from gateway.tokens.encodings import DEFAULT, Encodings, encoding_name
 from gateway.tokens.watch import Wasted, WasteWatch
 from gateway.upstream.call import Upstreams
 from gateway.upstream.client import UpstreamClient
@@ -114,7 +114,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
     """Everything built and started for `loaded`; raises ConfigError for a classifier or CA file that cannot be used."""
     config, clock, metrics = loaded.config, lasting.clock, lasting.metrics
     async with AsyncExitStack() as stack:
-        warm = asyncio.create_task(lasting.encodings.load(), name="load the default encoding")
+        warm = asyncio.gather(*map(lasting.encodings.load, encodings_for(config)))
         prices = PriceTable.build(config.prices, at=datetime.now(UTC), limits=config.model_limits)
         clients = {
             name: await stack.enter_async_context(
@@ -230,6 +230,17 @@ async def _budgets(admission: Admission, _: Mapping[str, Any]) -> list[dict[str,
         return await admission.budgets()
     except StoreUnavailable:
         return None
+
+
+def encodings_for(config: Config) -> set[str]:
+    """The default one, and those of the models that the configuration names.
+
+    Building one holds the interpreter for a tenth of a second, so it is done before there are requests. A model that
+    only a client names, of an older kind than the default is for, costs the first request for it that much.
+    """
+    of_tiers = (target.model for tier in config.tiers for target in config.targets(tier))
+    of_routes = (model for route in config.routes if route.upstream is not None for model in route.match.models)
+    return {DEFAULT, *map(encoding_name, of_tiers), *map(encoding_name, of_routes)}
 
 
 def _encodings(server: Server) -> Encodings:
