@@ -20,12 +20,13 @@ from gateway.auth.identify import Identifier
 from gateway.auth.issued import IssuedKeys
 from gateway.auth.rights import Callers
 from gateway.cache.lookup import Cache
-from gateway.cache.stores import EntryStore, MemoryStore, RedisStore
+from gateway.cache.purge import pattern
+from gateway.cache.shared import SharedStore
 from gateway.catalog import Catalog
 from gateway.clock import Clock
 from gateway.config.load import Loaded
 from gateway.config.model import Config, Server
-from gateway.errors import ConfigError, DatabaseUnavailable, StoreUnavailable
+from gateway.errors import BadRequest, ConfigError, DatabaseUnavailable, StoreUnavailable
 from gateway.explain import Explainer
 from gateway.lasting import Lasting
 from gateway.passthrough import Passthrough
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from gateway.kv import Kv
 
 
+_MB = 1 << 20
 _STORE_START_S = 1.0
 """How long a start waits for the store; without it the gateway goes on and says so in `gateway_store_up`."""
 
@@ -122,10 +124,12 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
             )
             for name, upstream in config.upstreams.items()
         }
-        store, admission_store, kv = await stack.enter_async_context(
-            lasting.shared(("store", config.store, config.store_timeout_s), partial(_stores, config, clock, metrics))
+        cache, admission_store, kv = await stack.enter_async_context(
+            lasting.shared(
+                ("store", config.store, config.store_timeout_s, config.cache),
+                partial(_stores, config, clock, metrics),
+            )
         )
-        cache = await stack.enter_async_context(Cache(store, clock))
         admission = await stack.enter_async_context(Admission(config, admission_store, clock))
 
         def report(wasted: Wasted) -> None:
@@ -188,6 +192,8 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
                 "keys.refresh": partial(_refresh_keys, issued),
                 "budgets": partial(_budgets, admission),
                 "route.explain": Explainer(config.routes, router, lasting.counter, prices).explain,
+                "cache.stats": partial(_cache_stats, cache, metrics),
+                "cache.purge": partial(_purge, cache, config),
             },
             come_into_force=come_into_force,
             use=Use(),
@@ -197,6 +203,25 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
 async def _status(config_hash: str, clock: Clock, started_at: float, _: Mapping[str, Any]) -> dict[str, Any]:
     """Of this process: the hash of its configuration, and seconds since it started."""
     return {"pid": os.getpid(), "config": config_hash, "uptime_s": round(clock.wall() - started_at, 1)}
+
+
+async def _cache_stats(cache: Cache, metrics: Metrics, _: Mapping[str, Any]) -> dict[str, Any]:
+    return {"pid": os.getpid(), **cache.stats(), "routes": metrics.cache_figures()}
+
+
+async def _purge(cache: Cache, config: Config, asked: Mapping[str, Any]) -> bool:
+    """Of a `route`, of the sharing scope of a `key` or `team`, or of both; of all without any of these.
+
+    Routes and teams are those of the configuration, so that a slip of the pen is told; keys may have come since.
+    """
+    known = {"route": [route.name for route in config.routes], "team": [team.name for team in config.teams]}
+    for kind, names in known.items():
+        if kind in asked and asked[kind] not in names:
+            there = ", ".join(names) or "none"
+            raise BadRequest(f"No {kind} is called '{asked[kind]}'; there are: {there}.", param=kind)
+    scope = next((f"{kind}:{asked[kind]}" for kind in ("key", "team") if kind in asked), None)
+    await cache.purge(pattern(asked.get("route"), scope))
+    return True
 
 
 async def _upstreams(upstreams: Upstreams, clock: Clock, _: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,16 +288,26 @@ async def _ledger(config: Config, clock: Clock, admission: Admission, stack: Asy
 @asynccontextmanager
 async def _stores(
     config: Config, clock: Clock, metrics: Metrics
-) -> "AsyncIterator[tuple[EntryStore, AdmissionStore, Kv | None]]":
+) -> "AsyncIterator[tuple[Cache, AdmissionStore, Kv | None]]":
+    local_bytes = int(config.cache.memory_mb * _MB)
     if config.store == "memory":
-        yield MemoryStore(clock), MemoryAdmissionStore(clock), None
+        async with Cache(clock, local_bytes=local_bytes) as cache:
+            _read_of_cache(metrics, cache)
+            yield cache, MemoryAdmissionStore(clock), None
         return
     from gateway.kv import Kv
 
     async with Kv(config.store, timeout_s=config.store_timeout_s, clock=clock) as kv:
         await kv.wait_until_up(_STORE_START_S)  # else the first requests would miss what is there
         metrics.gauge("gateway_store_errors_total", lambda: {(op,): n for op, n in kv.errors.items()})
-        yield RedisStore(kv), RedisAdmissionStore(kv), kv
+        async with Cache(clock, local_bytes=local_bytes, shared=SharedStore(kv, clock)) as cache:
+            _read_of_cache(metrics, cache)
+            yield cache, RedisAdmissionStore(kv), kv
+
+
+def _read_of_cache(metrics: Metrics, cache: Cache) -> None:
+    metrics.gauge("gateway_cache_entries", lambda: {(): cache.stats()["entries"]})
+    metrics.gauge("gateway_cache_bytes", lambda: {(): cache.stats()["bytes"]})
 
 
 def _read_of_database(metrics: Metrics, ledger: Ledger | None, issued: IssuedKeys | None) -> None:

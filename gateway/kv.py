@@ -73,6 +73,8 @@ class Kv:
     def __init__(self, url: str, *, timeout_s: float, clock: Clock) -> None:
         self.errors: Counter[str] = Counter()
         """Failed commands by name, those refused while the server was away included."""
+        self.times_up = 0
+        """How often a connection came up: what another number was read under may be of another server."""
         self._address = _parse(url)
         self._timeout_s = timeout_s
         self._clock = clock
@@ -136,6 +138,12 @@ class Kv:
     async def set(self, name: str, value: bytes, ttl_s: float) -> None:
         """Kept for `ttl_s` seconds, to the millisecond."""
         await self._ask("set", "SET", name, value, "PX", max(1, round(ttl_s * 1000)))
+
+    async def get_or_set(self, name: str, value: bytes, ttl_s: float) -> bytes | None:
+        """What stands under `name`; None: nothing did, and for `ttl_s` seconds `value` does. Wants Redis 7.0."""
+        found = await self._ask("get", "SET", name, value, "NX", "GET", "PX", max(1, round(ttl_s * 1000)))
+        assert found is None or isinstance(found, bytes)
+        return found
 
     async def delete(self, name: str) -> None:
         await self._ask("delete", "UNLINK", name)
@@ -261,6 +269,7 @@ class Kv:
 
     def _go_up(self, connection: Connection) -> None:
         self._connection = connection
+        self.times_up += 1
         self._down.clear()
         self._up.set()
         log.info("store %s is up", self._address)

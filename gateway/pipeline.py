@@ -23,7 +23,7 @@ from gateway.admission.admit import HIT, Admission, CheapWanted, Demand
 from gateway.admission.keeper import Grant
 from gateway.auth.identify import Identifier
 from gateway.cache.directives import directives_in
-from gateway.cache.entry import Entry
+from gateway.cache.entry import Entry, Stored
 from gateway.cache.flight import Flight
 from gateway.cache.headers import forward_headers, hit_headers
 from gateway.cache.key import CacheKey, bypass_reason, cache_key, scope_of
@@ -31,7 +31,7 @@ from gateway.cache.lookup import Cache, Follow, Hit, Lead
 from gateway.clock import Clock
 from gateway.config.model import CachePolicy, Route
 from gateway.ending import see_through
-from gateway.errors import CacheMissRequired, GatewayError, PriceUnknown, UpstreamCut, UpstreamTimeout
+from gateway.errors import CacheMissRequired, GatewayError, PriceUnknown, UpstreamCut, UpstreamError, UpstreamTimeout
 from gateway.exchange import Client, Gone, Incoming
 from gateway.record import Record
 from gateway.routing.match import RouteTable
@@ -56,6 +56,8 @@ from gateway.wire.outgoing import outgoing_body
 from gateway.wire.reader import Reader
 
 KB = 1 << 10
+_STALE_IF = frozenset({500, 502, 503, 504})
+"""Answers of an upstream that count as its failure (RFC 5861, 4)."""
 JSON_TYPE = ("Content-Type", "application/json")
 STREAM_TYPE = ("Content-Type", "text/event-stream; charset=utf-8")
 
@@ -78,6 +80,8 @@ class Landed:
     """A complete answer, which can be given in either form."""
     answer: Answer | None
     """As it came, where it came whole."""
+    stale: Stored | None = None
+    """What is served instead, where the upstream failed."""
 
 
 @value
@@ -88,6 +92,8 @@ class Slot:
     policy: CachePolicy
     flight: Flight[Relay, Landed] | None = None
     """None: nobody may."""
+    stale: Stored | None = None
+    """What is there, and no longer fresh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +200,9 @@ class Pipeline:
                 try:
                     await self._forward(turn, request, decision, found, grant)
                     self.waste.offer(record, request)
+                except UpstreamError:
+                    if not await self._give_stale(turn, request, found):
+                        raise
                 finally:  # also when the client left: what was used is in the record by then
                     if record.usage is not None:
                         used = record.usage.input + record.usage.output
@@ -215,14 +224,16 @@ class Pipeline:
         slot: Slot | None = None
         reason = bypass_reason(request)
         if reason is None:
-            key = cache_key(request, decision, scope=scope_of(record.caller, route.cache.share))
+            key = cache_key(request, decision, route=route.name, scope=scope_of(record.caller, route.cache.share))
             record.cache_key = key.name
             found = await self.cache.lookup(key, directives, apart=self._apart(record.caller, request, decision))
             if isinstance(found, Hit | Follow):
-                record.cache = "hit" if isinstance(found, Hit) else "coalesced"
+                record.cache = "hit" if isinstance(found, Hit) and not found.waited_s else "coalesced"
                 return found
             if directives.may_store:
-                slot = Slot(key, route.cache, found.flight if isinstance(found, Lead) else None)
+                slot = Slot(key, route.cache)
+                if isinstance(found, Lead):
+                    slot = Slot(key, route.cache, found.flight, found.stale)
             reason = found.detail
         record.cache, record.cache_detail = ("miss", None) if reason is None else ("bypass", reason)
         if directives.only_if_cached:
@@ -239,8 +250,11 @@ class Pipeline:
         return apart
 
     async def _replay(self, turn: Turn, request: Request, hit: Hit) -> None:
-        turn.record.saved_nanousd["cache"] = hit.entry.cost_nanousd
-        await self._give(turn, request, hit.entry, hit_headers(hit))
+        record = turn.record
+        record.upstream_s = hit.waited_s
+        record.saved_nanousd["coalesced" if hit.waited_s else "cache"] = hit.entry.cost_nanousd
+        headers = _cache_status(record, is_stored=False) if hit.waited_s else hit_headers(hit)
+        await self._give(turn, request, hit.entry, headers)
 
     async def _follow(self, turn: Turn, request: Request, route: Route, flight: Flight[Relay, Landed]) -> bool:
         """Answer with what another's call brings; False if that cannot be had in the form that is wanted here."""
@@ -279,6 +293,10 @@ class Pipeline:
         if entry is not None:
             record.saved_nanousd["coalesced"] = entry.cost_nanousd
             await self._give(turn, request, entry, headers)
+        elif landed.stale is not None:
+            record.cache = "stale"
+            await self._give(turn, request, landed.stale.entry, hit_headers(self.cache.aged(landed.stale)))
+            record.usage = None
         elif answer is not None and (answer.status != 200 or not request.is_stream):
             record.target = answer.target
             passed_on = wire_headers.to_client(answer.headers, are_limits_ours=bool(record.standing))
@@ -300,6 +318,22 @@ class Pipeline:
             await self._answer(turn, 200, [JSON_TYPE, *headers], entry.body)
         record.is_success = True
 
+    async def _give_stale(self, turn: Turn, request: Request, slot: Slot | None) -> bool:
+        """Where the upstream failed before anything was sent, what there is though it is no longer fresh; whether that
+        was done."""
+        if slot is None or slot.stale is None or turn.record.first_byte_s is not None:
+            return False
+        hit = self.cache.aged(slot.stale)
+        if -hit.ttl_left_s > slot.policy.stale_if_error_s:
+            return False
+        if slot.flight is not None and not slot.flight.is_over:
+            slot.flight.land(Landed(None, None, slot.stale))
+        record = turn.record
+        record.cache, used = "stale", record.usage
+        await self._give(turn, request, hit.entry, hit_headers(hit))
+        record.usage = used  # what the upstream may bill for its failure
+        return True
+
     def _land(
         self, record: Record, slot: Slot | None, transcript: Transcript | None, answer: Answer | None = None
     ) -> bool:
@@ -317,10 +351,15 @@ class Pipeline:
             )
             max_bytes = slot.policy.max_entry_kb * KB
             stored = self.cache.publish(
-                slot.key, entry, ttl_s=slot.policy.ttl_s, max_bytes=max_bytes, flight=slot.flight
+                slot.key,
+                entry,
+                ttl_s=slot.policy.ttl_s,
+                stale_s=slot.policy.stale_if_error_s,
+                max_bytes=max_bytes,
+                flight=slot.flight,
             )
         if slot.flight is not None:
-            slot.flight.land(Landed(entry, answer), stored)
+            slot.flight.land(Landed(entry, answer))
         return stored is not None
 
     # ------------------------------------------------------------------ upstream
@@ -359,6 +398,8 @@ class Pipeline:
         """Account for a whole answer, then send it on as it came."""
         record = turn.record
         transcript = None
+        if answer.status in _STALE_IF and await self._give_stale(turn, request, slot):
+            return
         if answer.status == 200:
             transcript = read_answer(turn.endpoint, answer.body)
             await self._charge(record, request, transcript)

@@ -22,8 +22,9 @@ CountKind = Literal["exact", "fitted", "bound"]
 CostSource = Literal["reported", "computed", "estimated"]
 """Who says what a call cost: the upstream itself, its usage times our price, or our own count times our price."""
 
-CacheOutcome = Literal["hit", "miss", "coalesced", "bypass"]
-"""Coalesced: answered by the upstream call that an identical request was already making."""
+CacheOutcome = Literal["hit", "miss", "coalesced", "stale", "bypass"]
+"""Coalesced: answered by the upstream call that an identical request was already making. Stale: the upstream failed,
+and an answer that is no longer fresh was served."""
 
 
 @value

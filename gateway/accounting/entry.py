@@ -70,7 +70,7 @@ def row_of(record: Record, writer: int, seq: int) -> Row:
                 usage.reasoning,
                 usage.audio_output,
                 usage.service_tier,
-                not record.is_usage_reported and record.cache != "hit",
+                not record.is_usage_reported and record.cache not in ("hit", "coalesced"),
             )
             if usage
             else _NO_USAGE

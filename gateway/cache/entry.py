@@ -9,7 +9,8 @@ worth an error.
 
 import struct
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from zlib import crc32
 
 import orjson
@@ -21,7 +22,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_VERSION = 1
+_VERSION = 2
 _HEADER = struct.Struct(">3sBBHII")
 _MAGIC = b"GWC"
 _RAW, _ZSTD = 0, 1
@@ -49,16 +50,22 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An entry and when it ends to be fresh, in Unix seconds."""
+    """An entry as it is kept."""
 
     entry: Entry
     expires_at: float
+    """When it ends to be fresh, in Unix seconds."""
+    asked_ms: int = 0
+    """When its upstream call began, by the clock that purges go by."""
+
+
+_counts = attrgetter(*(field.name for field in fields(Usage)))
 
 
 def encode(stored: Stored) -> bytes:
     entry, usage = stored.entry, stored.entry.usage
-    counts = usage and (usage.input, usage.output, usage.cached_input, usage.reasoning, usage.cost_nanousd)
-    meta = orjson.dumps((entry.target, counts, entry.cost_nanousd, entry.stored_at, stored.expires_at))
+    counts = usage and _counts(usage)
+    meta = orjson.dumps((entry.target, counts, entry.cost_nanousd, entry.stored_at, stored.expires_at, stored.asked_ms))
     body, flags = entry.body, _RAW
     if len(body) >= _COMPRESS_FROM:
         packed = zstd.compress(body, _LEVEL)
@@ -85,8 +92,8 @@ def decode(value: bytes) -> Stored | None:
                 return None
         if len(body) != body_length:
             return None
-        target, counts, cost_nanousd, stored_at, expires_at = orjson.loads(meta)
+        target, counts, cost_nanousd, stored_at, expires_at, asked_ms = orjson.loads(meta)
         usage = None if counts is None else Usage(*counts)
-        return Stored(Entry(body, target, usage, cost_nanousd, stored_at), expires_at)
+        return Stored(Entry(body, target, usage, cost_nanousd, stored_at), expires_at, asked_ms)
     except (struct.error, zstd.ZstdError, ValueError, TypeError):
         return None

@@ -40,22 +40,31 @@ class Flight(Generic[Live, Landed]):
         "_on_over",
         "_stop",
         "_waiters",
+        "asked_ms",
         "error",
         "found",
         "has_departed",
         "is_opener_gone",
         "is_over",
         "landed",
+        "lease",
         "live",
         "name",
         "readers",
         "stored",
+        "waited_s",
     )
 
     def __init__(self, name: str, on_over: Callable[["Flight[Live, Landed]"], None]) -> None:
         """`on_over` is told when nobody may join any more."""
         self.name = name
         self._on_over = on_over
+        self.asked_ms = 0
+        """When it began, by the clock that purges go by."""
+        self.lease = ""
+        """The name it is marked under for other processes."""
+        self.waited_s = 0.0
+        """For another process that was asking for the same."""
         self.readers = 1
         """Clients that wait or read; the opener is the first."""
         self.has_departed = False
@@ -70,7 +79,7 @@ class Flight(Generic[Live, Landed]):
         """What can be read along with, as soon as it is there."""
         self.landed: Landed | None = None
         self.stored: Stored | None = None
-        """The answer, from landing until the store has it."""
+        """The answer, while the store does not have it yet."""
         self.error: GatewayError | None = None
         self._stop: Callable[[], object] | None = None
         self._land: Callable[[], Coroutine[Any, Any, None]] | None = None
@@ -144,9 +153,9 @@ class Flight(Generic[Live, Landed]):
             with suppress(asyncio.CancelledError):
                 await self.change()
 
-    def land(self, landed: Landed, stored: Stored | None) -> None:
-        self.landed, self.stored = landed, stored
-        self._end(is_joinable=stored is not None)
+    def land(self, landed: Landed) -> None:
+        self.landed = landed
+        self._end(is_joinable=self.stored is not None)
 
     def find(self, found: Stored) -> None:
         self.found = found

@@ -17,7 +17,8 @@ import orjson
 from gateway.values import Caller, Decision, Request
 from gateway.wire.repeats import quotes
 
-_SCHEME = 1
+PREFIX = "gw:cache:"
+_SCHEME = 2
 """Part of every key; to be raised when what goes into keys changes."""
 _FORM = frozenset({"stream", "stream_options"})
 """Request fields that change how the answer travels, never the answer."""
@@ -34,7 +35,7 @@ _MANY_DIGITS = re.compile(rb"[0-9]{16}")
 
 @dataclass(frozen=True, slots=True)
 class CacheKey:
-    """`gw:cache:{hash of the scope}:{hash of everything}`: all entries of one scope have a common prefix."""
+    """`gw:cache:{hash of the route}:{hash of the scope}:{hash of everything}`: what a purge names is in the name."""
 
     name: str
 
@@ -78,20 +79,20 @@ def scope_of(caller: Caller, share: Literal["key", "team", "everyone"]) -> str:
     return f"key:{caller.name}"
 
 
-def cache_key(request: Request, decision: Decision, *, scope: str) -> CacheKey:
-    """The name under which the answer to `request`, as `decision` routes it, is shared within `scope`."""
-    name = (cache_key, scope, decision.targets)
+def cache_key(request: Request, decision: Decision, *, route: str, scope: str) -> CacheKey:
+    """The name under which the answer to `request` of `route`, as `decision` sends it on, is shared within `scope`."""
+    name = (cache_key, route, scope, decision.targets)
     key: CacheKey | None = request.derived.get(name)
     if key is None:
         if len(request.derived) >= _MOST_DERIVED:
             request.derived.clear()
-        key = request.derived[name] = _key(request, decision, scope)
+        key = request.derived[name] = _key(request, decision, route, scope)
     return key
 
 
-def _key(request: Request, decision: Decision, scope: str) -> CacheKey:
+def _key(request: Request, decision: Decision, route: str, scope: str) -> CacheKey:
     targets = [str(target) for target in decision.targets]
-    circumstances: list[Any] = [_SCHEME, request.endpoint, scope, targets, request.completion_cap]
+    circumstances: list[Any] = [_SCHEME, request.endpoint, route, scope, targets, request.completion_cap]
     content = _canonical(request)
     if content is not None:
         head = orjson.dumps(circumstances)
@@ -100,11 +101,16 @@ def _key(request: Request, decision: Decision, scope: str) -> CacheKey:
         content = request.body
     digest = sha256(head + b"\n")  # JSON on one line: no content can pass for a part of it
     digest.update(content)
-    return CacheKey(f"gw:cache:{_scope_hash(scope)}:{digest.hexdigest()}")
+    return CacheKey(f"{PREFIX}{route_hash(route)}:{scope_hash(scope)}:{digest.hexdigest()}")
+
+
+@lru_cache(maxsize=1024)
+def route_hash(route: str) -> str:
+    return sha256(b"route:" + route.encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=4096)
-def _scope_hash(scope: str) -> str:
+def scope_hash(scope: str) -> str:
     return sha256(scope.encode()).hexdigest()[:16]
 
 

@@ -1,12 +1,17 @@
 """The cache as the pipeline sees it: look an answer up, publish one. It can be slow or away, but it cannot fail.
 
-lookup ─┬─ Hit      somebody had it before, and it is fresh
-        ├─ Lead     nobody has it, and nobody asks for it: this request does, for all that come meanwhile
-        ├─ Follow   somebody is asking: read along
-        └─ Miss     neither, and why
+    lookup ─┬─ Hit      somebody had it before, and it is fresh
+            ├─ Lead     nobody has it, and nobody asks for it: this request does, for all that come meanwhile
+            ├─ Follow   somebody is asking: read along
+            └─ Miss     neither, and why
+
+Looked for in this process (`stores.py`), among the calls under way (`flight.py`), and in what processes
+share (`shared.py`), in this order.
 """
 
 import asyncio
+import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,15 +19,20 @@ from gateway.cache.directives import Directives
 from gateway.cache.entry import Entry, Stored, decode, encode
 from gateway.cache.flight import Flight
 from gateway.cache.key import CacheKey
-from gateway.cache.stores import EntryStore
+from gateway.cache.purge import Purges, covers
+from gateway.cache.shared import SharedStore
+from gateway.cache.stores import LocalStore
 from gateway.clock import Clock
 from gateway.errors import StoreUnavailable
 
+log = logging.getLogger(__name__)
+
 _MOST_WRITES = 1024
 """Under way to the store at a time. A store that falls behind by more is not given what comes then."""
-
 _LARGE = 128 << 10
 """Bytes from which packing and unpacking leaves the event loop: a millisecond."""
+_SWEEPS = 8
+"""Tries to delete what was purged; it is not served meanwhile."""
 
 AnyFlight = Flight[Any, Any]
 
@@ -32,6 +42,9 @@ class Hit:
     entry: Entry
     age_s: float
     ttl_left_s: float
+    """Below 0: it is stale, and served all the same."""
+    waited_s: float = 0.0
+    """For another process that was asking for it; 0 where it was there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,8 @@ class Lead:
     flight: AnyFlight
     detail: str | None = None
     """`store` where the store did not answer."""
+    stale: Stored | None = None
+    """What there was, and is no longer fresh: better than an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +73,37 @@ class Miss:
 
 
 class Cache:
-    """Answers of complete requests by key. Where the store is away it fails open: every lookup is then a miss.
+    """Answers of complete requests by key. Where the shared store is away it fails open: every lookup is a miss.
 
     An async context manager, which at its end waits for what is being written.
     """
 
-    def __init__(self, store: EntryStore, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, clock: Clock, *, local_bytes: int, shared: SharedStore | None = None) -> None:
+        """`local_bytes` of answers are kept in this process; `shared` is what it has in common with others."""
         self._clock = clock
+        self._local = LocalStore(local_bytes)
+        self._purges = Purges()
+        self._news = 0
+        """Counts what was heard from other processes."""
+        self._shared = shared
         self._flights: dict[str, AnyFlight] = {}
-        self._writes: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        """Writes, releases and sweeps under way."""
 
     async def __aenter__(self) -> Self:
+        if self._shared is not None:
+            await self._shared.open(on_news=self._hear, on_gap=self._start_over)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.settled()
+        if self._shared is not None:
+            await self._shared.close()
 
     async def settled(self) -> None:
-        """Wait until the store has what was published so far."""
-        await asyncio.gather(*self._writes)
+        """Wait until what was published so far is stored, and what was purged is deleted."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     # ------------------------------------------------------------------ looking up
 
@@ -91,22 +117,31 @@ class Cache:
         if not directives.may_serve:
             return Miss("no_store" if directives.no_store else "no_cache")
         name = key.name + apart
-        while (flight := self._flights.get(name)) is not None:
-            if (stored := flight.stored) is not None:
-                return self._judge(stored, directives) or Miss()
+        while True:
+            stored = self._local.get(key.name) if self._has_local else None
+            if stored is not None and (hit := self._judge(key, stored, directives)) is not None:
+                return hit
+            flight = self._flights.get(name)
+            if flight is None:
+                break
+            if flight.is_over and flight.stored is not None:
+                return self._judge(key, flight.stored, directives) or Miss()
             if directives.only_if_cached:
                 return Miss()
             flight.join()
             if flight.has_departed:
                 return Follow(flight)
-            if (hit := await self._departure(flight, directives)) is not None:
-                return hit
+            if (found := await self._departure(flight, key, directives)) is not None:
+                return found
         if directives.only_if_cached:
             return await self._look(key, directives)
         flight = self._flights[name] = Flight(name, self._forget)
-        return await self._open(flight, key, directives)
+        flight.asked_ms = self._purges.now_ms
+        if self._shared is None:
+            return Lead(flight, stale=self._stale(key, stored, directives))
+        return await self._open(flight, self._shared, key, directives)
 
-    async def _departure(self, flight: AnyFlight, directives: Directives) -> Hit | Follow | None:
+    async def _departure(self, flight: AnyFlight, key: CacheKey, directives: Directives) -> Hit | Follow | None:
         """Wait, having joined, until it is clear what becomes of `flight`; None if nothing does."""
         try:
             while not flight.has_departed and not flight.is_over:
@@ -117,65 +152,107 @@ class Cache:
         if flight.has_departed:
             return Follow(flight)
         flight.leave()
-        return self._judge(flight.found, directives) if flight.found is not None else None
+        return None if flight.found is None else self._judge(key, flight.found, directives, flight.waited_s)
 
-    async def _open(self, flight: AnyFlight, key: CacheKey, directives: Directives) -> Hit | Lead:
+    async def _open(self, flight: AnyFlight, shared: SharedStore, key: CacheKey, directives: Directives) -> Hit | Lead:
+        detail = stored = None
+        news = self._news
+        flight.lease = key.name
         try:
-            stored = await self._get(key)
+            value = await shared.leases.claim(key.name)
+            if value is not None and shared.leases.is_others(value):
+                began_s = self._clock.monotonic()
+                value = await shared.leases.outwait(key.name, value)
+                flight.waited_s = self._clock.monotonic() - began_s
+            stored = None if value is None else await _unpacked(value)
         except StoreUnavailable:
-            return Lead(flight, "store")
+            detail = "store"
         except BaseException:
             flight.ground()
             raise
-        if stored is not None and (hit := self._judge(stored, directives)) is not None:
-            flight.find(stored)
-            return hit
-        return Lead(flight)
+        hit = None if stored is None else self._judge(key, stored, directives, flight.waited_s)
+        if stored is None or hit is None:
+            return Lead(flight, detail, self._stale(key, stored or self._local.get(key.name), directives))
+        if self._has_local and news == self._news:
+            self._local.set(key.name, stored)
+        flight.find(stored)
+        return hit
 
     async def _look(self, key: CacheKey, directives: Directives) -> Hit | Miss:
+        """In the shared store, without any intention to ask elsewhere."""
+        if self._shared is None:
+            return Miss()
         try:
-            stored = await self._get(key)
+            value = await self._shared.get(key.name)
         except StoreUnavailable:
             return Miss("store")
-        return (self._judge(stored, directives) if stored is not None else None) or Miss()
+        stored = None if value is None else await _unpacked(value)
+        return (None if stored is None else self._judge(key, stored, directives)) or Miss()
 
-    async def _get(self, key: CacheKey) -> Stored | None:
-        value = await self._store.get(key.name)
-        if value is None:
-            return None
-        return decode(value) if len(value) < _LARGE else await asyncio.to_thread(decode, value)
-
-    def _judge(self, stored: Stored, directives: Directives) -> Hit | None:
+    def _judge(self, key: CacheKey, stored: Stored, directives: Directives, waited_s: float = 0.0) -> Hit | None:
         now = self._clock.wall()
         age_s = max(0.0, now - stored.entry.stored_at)  # another machine's clock may be ahead of ours
-        is_stale = now >= stored.expires_at or (directives.max_age_s is not None and age_s > directives.max_age_s)
-        return None if is_stale else Hit(stored.entry, age_s, stored.expires_at - now)
+        if now >= stored.expires_at or (directives.max_age_s is not None and age_s > directives.max_age_s):
+            return None
+        if self._purges.is_purged(key.name, stored.asked_ms):
+            return None
+        return Hit(stored.entry, age_s, stored.expires_at - now, waited_s)
+
+    def _stale(self, key: CacheKey, stored: Stored | None, directives: Directives) -> Stored | None:
+        """`stored`, if a client that was told how old it is could be content with it."""
+        if stored is None or directives.max_age_s is not None or self._purges.is_purged(key.name, stored.asked_ms):
+            return None
+        return stored
+
+    def aged(self, stored: Stored) -> Hit:
+        """`stored` as it is served now, whether it is fresh or not."""
+        now = self._clock.wall()
+        return Hit(stored.entry, max(0.0, now - stored.entry.stored_at), stored.expires_at - now)
+
+    @property
+    def _has_local(self) -> bool:
+        """Whether this process's own level can be trusted: nothing was purged or replaced unheard."""
+        return self._shared is None or self._shared.is_heard
 
     # ------------------------------------------------------------------ publishing
 
     def publish(
-        self, key: CacheKey, entry: Entry, *, ttl_s: float, max_bytes: int, flight: AnyFlight | None = None
+        self,
+        key: CacheKey,
+        entry: Entry,
+        *,
+        ttl_s: float,
+        max_bytes: int,
+        stale_s: float = 0,
+        flight: AnyFlight | None = None,
     ) -> Stored | None:
-        """Have `entry` stored for `ttl_s` seconds, unless its body is longer than `max_bytes`; None if it will not be.
+        """Have `entry` stored, fresh for `ttl_s` seconds and kept for `stale_s` more, unless its body is longer than
+        `max_bytes`; None if it will not be.
 
-        The store is written to in the background; until that is done `flight`, landed with what is
-        returned here, answers for it.
+        In this process that is done at once, elsewhere in the background; until that is done `flight` answers for
+        it, once it has landed. Without a flight it takes the place of what others may have.
         """
-        if len(entry.body) > max_bytes or len(self._writes) >= _MOST_WRITES or not self._store.is_up:
+        asked_ms = self._purges.now_ms if flight is None else flight.asked_ms
+        if len(entry.body) > max_bytes or self._purges.is_purged(key.name, asked_ms):
             return None
-        stored = Stored(entry, entry.stored_at + ttl_s)
-        task = asyncio.create_task(self._write(key, stored, ttl_s, flight), name="write a cache entry")
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
+        stored = Stored(entry, entry.stored_at + ttl_s, asked_ms)
+        is_kept = self._has_local and self._local.set(key.name, stored)
+        shared = self._shared
+        if shared is None or not shared.is_up or len(self._tasks) >= _MOST_WRITES:
+            return stored if is_kept else None
+        if flight is not None:
+            flight.stored = stored
+        self._in_background(self._write(shared, key, stored, ttl_s + stale_s, flight), "write a cache entry")
         return stored
 
-    async def _write(self, key: CacheKey, stored: Stored, ttl_s: float, flight: AnyFlight | None) -> None:
+    async def _write(
+        self, shared: SharedStore, key: CacheKey, stored: Stored, ttl_s: float, flight: AnyFlight | None
+    ) -> None:
         try:
-            if len(stored.entry.body) < _LARGE:
-                value = encode(stored)
-            else:
-                value = await asyncio.to_thread(encode, stored)
-            await self._store.set(key.name, value, ttl_s)
+            is_small = len(stored.entry.body) < _LARGE
+            await shared.set(key.name, encode(stored) if is_small else await asyncio.to_thread(encode, stored), ttl_s)
+            if flight is None:
+                await shared.tell(f"replaced {key.name}")
         except StoreUnavailable:
             pass  # counted by the store; a cache may forget
         finally:
@@ -185,3 +262,62 @@ class Cache:
     def _forget(self, flight: AnyFlight) -> None:
         if self._flights.get(flight.name) is flight:
             del self._flights[flight.name]
+        if self._shared is not None and self._shared.leases.holds(flight.lease):
+            self._in_background(self._shared.leases.release(flight.lease), "release a cache lease")
+
+    def _in_background(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # ------------------------------------------------------------------ purging
+
+    async def purge(self, pattern: str) -> None:
+        """Serve nothing of `pattern` (see `purge.py`) any more that was asked for before now, in any process that
+        shares the store; they hear of it within a second. Raises StoreUnavailable: then nothing was done."""
+        if self._shared is None:
+            self._hear(f"purged {pattern}", max(self._purges.now_ms + 1, int(self._clock.wall() * 1000)))
+            return
+        await self._shared.tell(f"purged {pattern}")
+        self._in_background(self._sweep(self._shared, pattern), "sweep the cache")
+
+    async def _sweep(self, shared: SharedStore, pattern: str) -> None:
+        for attempt in range(_SWEEPS):
+            try:
+                swept = await shared.sweep(pattern)
+            except StoreUnavailable:
+                await asyncio.sleep(2**attempt * 0.1)
+            else:
+                log.info("purged %d cache entries of %s", swept, pattern)
+                return
+
+    def _hear(self, what: str, at_ms: int) -> None:
+        """Something was purged or replaced, here or elsewhere."""
+        kind, _, which = what.partition(" ")
+        self._news += 1
+        self._purges.now_ms = max(self._purges.now_ms, at_ms)
+        if kind == "purged":
+            self._purges.add(which, at_ms)
+            self._local.drop_all(lambda name: covers(which, name))
+        elif kind == "replaced":
+            stored = self._local.get(which)
+            if stored is not None and stored.asked_ms < at_ms:
+                self._local.drop(which)
+
+    def _start_over(self, now_ms: int) -> None:
+        self._local.clear()
+        self._purges.now_ms = max(self._purges.now_ms, now_ms)
+
+    # ------------------------------------------------------------------ what there is to see
+
+    def stats(self) -> dict[str, Any]:
+        return {
+            "entries": len(self._local),
+            "bytes": self._local.size_bytes,
+            "flights": len(self._flights),
+            "is_local_on": self._has_local,
+        }
+
+
+async def _unpacked(value: bytes) -> Stored | None:
+    return decode(value) if len(value) < _LARGE else await asyncio.to_thread(decode, value)

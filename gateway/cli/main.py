@@ -11,6 +11,7 @@ import click
 from gateway import __version__
 
 _COMMANDS = {
+    "cache": "look at and purge the response cache of a running gateway",
     "check": "validate a configuration without starting",
     "count": "prompt tokens of a request body, part by part",
     "demo": "see it work: a simulated model, real prompts, a table of what was saved",

@@ -278,6 +278,17 @@ class CachePolicy(Section):
     ttl_s: int = Field(3600, ge=1, le=31_536_000)
     share: Literal["key", "team", "everyone"] = Field("key", description="who may be served an answer made for another")
     max_entry_kb: int = Field(1024, ge=1, le=65_536)
+    stale_if_error_s: int = Field(
+        0, ge=0, le=31_536_000, description="how long after ttl_s an answer is served where the upstream fails"
+    )
+
+
+class Cache(Section):
+    """What all routes' caches have in common."""
+
+    memory_mb: float = Field(
+        64, ge=0, le=65_536, description="answers kept in each process, in front of the store; with store: memory, all"
+    )
 
 
 class Route(Section):
@@ -378,6 +389,7 @@ class Config(Section):
     upstreams: dict[Name, Upstream] = Field(
         min_length=1, examples=[{"openai": {"base_url": "https://api.openai.com/v1", "api_key": "${OPENAI_API_KEY}"}}]
     )
+    cache: Cache = Cache()
     tiers: dict[Tier, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
         {}, description="upstream/model, tried in order"
     )

@@ -15,6 +15,7 @@ from gateway import __version__
 from gateway.auth.identify import bearer
 from gateway.config.model import Config
 from gateway.errors import AdminKeyInvalid, BadRequest, NotFound, StoreUnavailable
+from gateway.server.admin_cache import serve_cache
 from gateway.server.admin_keys import serve_keys
 from gateway.server.crew import CREW, Crew
 from gateway.server.json_answer import json_response
@@ -45,6 +46,7 @@ def admin_app(crew: Crew, config: Config) -> web.Application:
         ]
     )
     serve_keys(app, config)
+    serve_cache(app)
     return app
 
 

@@ -44,6 +44,18 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/admin/upstreams"): Operation(
         "Of each process: how targets stand, their breakers and what retries may still use.", _PROCESSES
     ),
+    ("GET", "/admin/cache"): Operation(
+        "What each route's cache did since the start, and what each process holds.", _ANY
+    ),
+    ("POST", "/admin/cache/purge"): Operation(
+        "Have answers forgotten: all, or those of a route, of a key's or team's sharing scope, or of both. No process"
+        " serves them any more within a second.",
+        _ANY,
+        body=_object(
+            route={"type": "string"}, key={"type": "string"}, team={"type": "string"}, all={"type": "boolean"}
+        ),
+        failures=(400, 503),
+    ),
     ("POST", "/admin/keys"): Operation(
         "Issue a key. Its secret is in this answer and nowhere else.",
         _ref("KeyWithSecret"),

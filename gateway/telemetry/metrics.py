@@ -24,6 +24,7 @@ RATIOS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1, 1.001, 1.01, 1.02, 1.05, 1.
 """Fine around 1, so that an exact count (0.999 < ratio <= 1) stands apart."""
 NEAR_CONTEXT = 0.8
 """Share of a model's context window from which a prompt counts as near its end."""
+CACHE_RESULTS = ("hit", "coalesced", "stale", "miss", "bypass")
 PROBABILITIES = tuple(n / 20 for n in range(1, 21))
 
 
@@ -147,7 +148,7 @@ class Metrics:
         self.cache = Counter(
             "gateway_cache_requests_total",
             "Requests on routes with a cache, by result: hit, miss, coalesced (answered by the call that an identical"
-            " request was making), bypass.",
+            " request was making), stale (the upstream failed), bypass.",
             ("route", "result"),
         )
         self.decisions = Counter(
@@ -182,6 +183,8 @@ class Metrics:
                 "Targets (models of an upstream) that failed too often lately: others are asked in their place.",
                 ("upstream",),
             ),
+            Reading("gateway_cache_entries", "Cached answers in the memory of the process."),
+            Reading("gateway_cache_bytes", "Memory they take."),
             Reading("gateway_in_flight_requests", "Requests that are being served."),
             Reading("gateway_store_up", "1 if the store answered the last command, else 0."),
             Reading(
@@ -277,6 +280,17 @@ class Metrics:
 
     def count_reload(self, result: str) -> None:
         self.config_reloads.inc((result,))
+
+    def cache_figures(self) -> dict[str, dict[str, int]]:
+        """Of each route with a cache: requests by what became of them, and nano-dollars saved."""
+        figures: dict[str, dict[str, int]] = {}
+        for (route, result), (count,) in self.cache.children.items():
+            of_route = figures.setdefault(route, dict.fromkeys((*CACHE_RESULTS, "saved_nanousd"), 0))
+            of_route[result] = count
+        for (route, reason), (nanousd,) in self.saved.children.items():
+            if route in figures and reason in ("cache", "coalesced"):
+                figures[route]["saved_nanousd"] += nanousd
+        return figures
 
     def observe_waste(self, route: str, tokens: Mapping[str, int], nanousd: Mapping[str, int]) -> None:
         """Count what was found in the prompts of `route`, by kind; `nanousd` has no kinds where no price is known."""

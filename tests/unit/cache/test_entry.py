@@ -49,13 +49,13 @@ def test_a_cut_entry_is_a_miss(length: int) -> None:
 
 
 def test_another_version_is_a_miss() -> None:
-    assert decode(VALUE[:3] + b"\x02" + VALUE[4:]) is None
+    assert decode(VALUE[:3] + b"\x01" + VALUE[4:]) is None
 
 
 @given(st.binary(max_size=200))
 def test_foreign_values_are_misses(value: bytes) -> None:
     assert decode(value) is None
-    assert decode(b"GWC\x01" + value) is None
+    assert decode(b"GWC\x02" + value) is None
 
 
 def forged(body: bytes, *, flags: int, body_length: int, meta: bytes = b'["up/m",null,0,0.0,0.0]') -> bytes:

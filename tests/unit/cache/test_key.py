@@ -29,8 +29,8 @@ def sent(body: bytes | dict[str, Any], **more: Any) -> Request:
     return Request(**{"endpoint": "chat", "body": raw, "fields": fields, "model": "gpt-4o-mini", **more})
 
 
-def name(request: Request, decision: Decision = CHEAP, scope: str = "key:support-bot") -> str:
-    return cache_key(request, decision, scope=scope).name
+def name(request: Request, decision: Decision = CHEAP, scope: str = "key:support-bot", route: str = "support") -> str:
+    return cache_key(request, decision, route=route, scope=scope).name
 
 
 # ------------------------------------------------------------------ equal requests
@@ -186,17 +186,24 @@ def test_scopes_follow_the_policy_and_the_caller() -> None:
 def test_scopes_never_share_and_show_in_the_name() -> None:
     scopes = ("key:support", "team:support", "everyone", "key:everyone")
     names = [name(sent(BODY), scope=scope).split(":") for scope in scopes]
-    assert len({parts[2] for parts in names}) == 4
     assert len({parts[3] for parts in names}) == 4
-    assert all(parts[:2] == ["gw", "cache"] for parts in names)
-    assert name(sent({**BODY, "seed": 5}), scope="everyone").split(":")[2] == names[2][2]
+    assert len({parts[4] for parts in names}) == 4
+    assert all(parts[:3] == names[0][:3] for parts in names)
+    assert name(sent({**BODY, "seed": 5}), scope="everyone").split(":")[3] == names[2][3]
+
+
+def test_routes_never_share_and_show_in_the_name() -> None:
+    one, other = (name(sent(BODY), route=route).split(":") for route in ("support", "sales"))
+    assert one[:2] == other[:2] == ["gw", "cache"]
+    assert one[2] != other[2]
+    assert one[3] == other[3]
+    assert one[4] != other[4]
 
 
 def test_a_name_holds_hashes_only() -> None:
-    _, _, scope, digest = name(sent(BODY)).split(":")
-    assert len(scope) == 16
-    assert len(digest) == 64
-    assert set(scope + digest) <= set("0123456789abcdef")
+    _, _, route, scope, digest = name(sent(BODY)).split(":")
+    assert (len(route), len(scope), len(digest)) == (16, 16, 64)
+    assert set(route + scope + digest) <= set("0123456789abcdef")
 
 
 # ------------------------------------------------------------------ bypass

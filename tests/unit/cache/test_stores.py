@@ -1,81 +1,57 @@
-"""The in-process store: bounded, forgetful in the right order, and never waiting."""
+"""The level in this process: bounded, and forgetful in the right order."""
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any
-
-import pytest
-
-from gateway.cache.stores import MemoryStore
-from gateway.clock import ManualClock
+from gateway.cache.entry import Entry, Stored
+from gateway.cache.stores import LocalStore
 
 
-def now(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a coroutine that must not suspend."""
-    with pytest.raises(StopIteration) as done:
-        coroutine.send(None)
-    return done.value.value
+def stored(body: bytes) -> Stored:
+    return Stored(Entry(body, "up/m", None, 0, 0.0), 60.0)
 
 
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
+def room_for(entries: int) -> int:
+    return entries * (1 + 1 + 900)
 
 
-def test_a_value_is_kept_until_its_time_is_over(clock: ManualClock) -> None:
-    store = MemoryStore(clock)
-    now(store.set("a", b"1", 60))
-    clock.advance(59.9)
-    assert now(store.get("a")) == b"1"
-    clock.advance(0.1)
-    assert now(store.get("a")) is None
-    assert len(store) == 0
+def test_the_least_recently_used_goes_first() -> None:
+    store = LocalStore(room_for(2))
+    store.set("a", stored(b"1"))
+    store.set("b", stored(b"2"))
+    store.get("a")
+    store.set("c", stored(b"3"))
+    assert [store.get(name) for name in "abc"] == [stored(b"1"), None, stored(b"3")]
 
 
-def test_neither_method_gives_up_the_turn(clock: ManualClock) -> None:
-    store = MemoryStore(clock)
-    assert now(store.set("a", b"1", 60)) is None
-    assert now(store.get("a")) == b"1"
-    assert now(store.get("b")) is None
-
-
-def test_the_least_recently_used_goes_first(clock: ManualClock) -> None:
-    store = MemoryStore(clock, max_entries=2)
-    now(store.set("a", b"1", 60))
-    now(store.set("b", b"2", 60))
-    now(store.get("a"))
-    now(store.set("c", b"3", 60))
-    assert [now(store.get(name)) for name in "abc"] == [b"1", None, b"3"]
-
-
-def test_bytes_are_bounded_and_counted_exactly(clock: ManualClock) -> None:
-    store = MemoryStore(clock, max_bytes=10_000)
+def test_bytes_are_bounded_and_counted_exactly() -> None:
+    store = LocalStore(30_000)
     for number in range(1_000):
-        now(store.set(f"name-{number % 70}", bytes(number), 60))
-        assert store.size_bytes <= 10_000
-    assert now(store.get(f"name-{999 % 70}")) == bytes(999)
-    sizes = [len(value) + len(name) + 250 for name, (value, _) in store._entries.items()]
+        store.set(f"name-{number % 70}", stored(bytes(number)))
+        assert store.size_bytes <= 30_000
+    assert store.get(f"name-{999 % 70}") == stored(bytes(999))
+    sizes = [len(each.entry.body) + len(name) + 900 for name, each in store._entries.items()]
     assert store.size_bytes == sum(sizes)
 
 
-def test_a_value_that_can_never_fit_is_not_kept_and_replaces_what_was_there(clock: ManualClock) -> None:
-    store = MemoryStore(clock, max_bytes=10_000)
-    now(store.set("other", b"1", 60))
-    now(store.set("a", b"old", 60))
-    now(store.set("a", bytes(20_000), 60))
-    assert now(store.get("a")) is None
-    assert now(store.get("other")) == b"1"
+def test_what_is_larger_than_all_the_room_leaves_everything_else() -> None:
+    store = LocalStore(5_000)
+    assert store.set("small", stored(b"1"))
+    assert not store.set("large", stored(bytes(5_000)))
+    assert store.get("small") == stored(b"1")
+    assert not store.set("small", stored(bytes(5_000)))
+    assert store.get("small") is None
+    assert store.size_bytes == 0
 
 
-def test_a_replaced_value_is_counted_once(clock: ManualClock) -> None:
-    store = MemoryStore(clock)
-    now(store.set("a", bytes(100), 60))
-    now(store.set("a", bytes(50), 60))
-    assert store.size_bytes == 1 + 50 + 250
-    assert len(store) == 1
+def test_a_store_of_no_room_keeps_nothing() -> None:
+    store = LocalStore(0)
+    assert not store.set("a", stored(b""))
+    assert len(store) == 0
 
 
-async def test_many_tasks_may_use_it(clock: ManualClock) -> None:
-    store = MemoryStore(clock)
-    await asyncio.gather(*(store.set(str(number), b"%d" % number, 60) for number in range(100)))
-    assert await asyncio.gather(*(store.get(str(number)) for number in range(100))) == [b"%d" % n for n in range(100)]
+def test_entries_are_dropped_by_name() -> None:
+    store = LocalStore(100_000)
+    for name in ("red-1", "red-2", "blue-1"):
+        store.set(name, stored(b"1"))
+    assert store.drop_all(lambda name: name.startswith("red")) == 2
+    assert store.size_bytes == len("blue-1") + 1 + 900
+    store.clear()
+    assert (len(store), store.size_bytes) == (0, 0)
