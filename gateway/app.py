@@ -177,6 +177,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
             clock=clock,
             observe=observe,
             unknown_price=config.unknown_price,
+            keeps_ledger=config.ledger != "none",
         )
         await warm
         yield Gateway(

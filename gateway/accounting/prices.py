@@ -39,6 +39,10 @@ class Known:
     rates: Rates | None
     label: str
     limits: ModelLimits
+    listed: Listed | None = None
+    """The shipped entry that says so; None: the configuration does, or nobody."""
+    own: str | None = None
+    """The name or pattern in the configuration's `prices:` that says so."""
 
 
 UNKNOWN = Known(None, OTHER, ModelLimits())
@@ -68,17 +72,18 @@ class PriceTable:
 
     def rates(self, target: Target) -> Rates | None:
         """What `target` charges a token; None where nobody knows, which is never to be read as free."""
-        return self._known(target).rates
+        return self.known(target).rates
 
     def label(self, target: Target) -> str:
         """The model's name for metrics, out of a closed set: the configured and the shipped names, and `other`."""
-        return self._known(target).label
+        return self.known(target).label
 
     def limits(self, target: Target) -> ModelLimits:
         """What `target` takes at most. The shipped data has contexts alone: a completion limit is always configured."""
-        return self._known(target).limits
+        return self.known(target).limits
 
-    def _known(self, target: Target) -> Known:
+    def known(self, target: Target) -> Known:
+        """All of it, and who says so."""
         key = (target.upstream, target.model)
         known = self._memory.get(key)
         if known is None:
@@ -95,8 +100,9 @@ class PriceTable:
         limits = self._limits(target, listed)
         own = self._own.find(target)
         if own is not None:
-            return Known(own.value, own.name if own.is_exact or listed is None else listed.name, limits)
-        return Known(listed.rates, listed.name, limits) if listed else Known(None, OTHER, limits)
+            label = own.name if own.is_exact or listed is None else listed.name
+            return Known(own.value, label, limits, own=own.name)
+        return Known(listed.rates, listed.name, limits, listed) if listed else Known(None, OTHER, limits)
 
     def _limits(self, target: Target, listed: Listed | None) -> ModelLimits:
         own = self._own_limits.find(target)

@@ -37,11 +37,12 @@ from gateway.accounting.shipped import (
 from gateway.values import Rates, Usage
 
 DAY = date(2026, 11, 22)
+SHIPPED = shipped(at=datetime(2026, 11, 22, tzinfo=UTC))
 
 
 @pytest.fixture(scope="module")
 def catalogues() -> dict[str, Catalogue]:
-    return shipped(at=datetime(2026, 11, 22, tzinfo=UTC))
+    return SHIPPED
 
 
 def test_the_quick_reading_equals_the_packages_own_objects() -> None:
@@ -159,11 +160,9 @@ def test_a_price_that_rises_with_the_context_has_its_steps() -> None:
     ),
     tokens=st.lists(st.integers(0, 400_000), min_size=6, max_size=6),
 )
-def test_a_call_costs_what_the_package_calculates(
-    catalogues: dict[str, Catalogue], model: tuple[str, str], tokens: list[int]
-) -> None:
+def test_a_call_costs_what_the_package_calculates(model: tuple[str, str], tokens: list[int]) -> None:
     cached, written, heard, rest, spoken, said = tokens
-    listed = find(catalogues, *model)
+    listed = find(SHIPPED, *model)
     assert listed is not None
     usage = Usage(
         input=cached + written + heard + rest,
@@ -180,6 +179,7 @@ def test_a_call_costs_what_the_package_calculates(
         cache_read_tokens=cached,
         cache_write_tokens=written,
         input_audio_tokens=heard,
+        cache_audio_read_tokens=0,
         output_tokens=usage.output,
         output_audio_tokens=spoken,
     )
