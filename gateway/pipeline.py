@@ -225,7 +225,7 @@ class Pipeline:
             if directives.only_if_cached:
                 raise CacheMissRequired
             if self.keeps_ledger and record.caller is not None and len(request.body) <= _HASHED_BYTES:
-                record.cache_key = would_be_key(request, decision, record.caller)
+                record.cache_key = would_be_key(request, decision, route=route.name, caller=record.caller)
             return None
         slot: Slot | None = None
         reason = bypass_reason(request)

@@ -43,7 +43,7 @@ ledger = Table(
     Column("rejected", Text),
     Column("error", Text),
     Column("finish_reason", Text),
-    Column("cache", Text, doc="hit, miss, bypass, coalesced"),
+    Column("cache", Text, doc="hit, coalesced, stale, miss, bypass"),
     Column("cache_detail", Text),
     Column("cache_key", BigInteger, doc="64 bits of a hash; equal requests of one sharing scope have equal ones"),
     Column("attempts", Integer, nullable=False),

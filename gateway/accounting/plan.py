@@ -271,8 +271,8 @@ def _as_it_was(asked: Asked, outcome: Outcome) -> None:
         outcome.refused += 1
         return
     _count_tier(asked, asked.tier, outcome)
+    outcome.hits += asked.cache in ("hit", "coalesced", "stale")
     if asked.cache in ("hit", "coalesced"):
-        outcome.hits += 1
         return
     outcome.input_tokens += asked.input_tokens or 0
     outcome.output_tokens += asked.output_tokens or 0

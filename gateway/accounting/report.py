@@ -33,7 +33,7 @@ class Figures:
 
     requests: int = 0
     hits: int = 0
-    """Answered from the response cache, or by another's call under way."""
+    """Answered from the response cache, fresh or not, or by another's call under way."""
     refused: int = 0
     failed: int = 0
     """Ended with a status from 500 on."""
@@ -146,7 +146,7 @@ def _query(by: Sequence[str], since_ms: int, until_ms: int) -> Select[Any]:
 
     figures: dict[str, ColumnElement[Any]] = {
         "requests": count(~_OF.is_lost),
-        "hits": count(is_served_again),
+        "hits": count(or_(is_served_again, _OF.cache == "stale")),
         "refused": count(_OF.rejected.is_not(None)),
         "failed": count(and_(_OF.status >= 500, _OF.rejected.is_(None))),
         "paid": paid(case((_OF.input_tokens.is_not(None), 1), else_=0)),

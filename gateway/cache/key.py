@@ -109,9 +109,11 @@ def route_hash(route: str) -> str:
     return sha256(b"route:" + route.encode()).hexdigest()[:16]
 
 
-def would_be_key(request: Request, decision: Decision, caller: Caller) -> str | None:
-    """What an entry would be called if its route had a cache for each key; None where nothing would be stored."""
-    return None if bypass_reason(request) else cache_key(request, decision, scope=scope_of(caller, "key")).name
+def would_be_key(request: Request, decision: Decision, *, route: str, caller: Caller) -> str | None:
+    """What an entry would be called if `route` had a cache for each key; None where nothing would be stored."""
+    if bypass_reason(request) is not None:
+        return None
+    return cache_key(request, decision, route=route, scope=scope_of(caller, "key")).name
 
 
 @lru_cache(maxsize=4096)
