@@ -64,7 +64,7 @@ async def _fail(
     shape = shape_of(error)
     record.status, record.error = shape.status, type(error).__name__
     if not isinstance(error, UpstreamError):
-        record.rejected = shape.code or "internal"
+        record.rejected = error.code or shape.code or ("invalid_request" if shape.status < 500 else "internal")
     if record.first_byte_s is not None:
         await break_off(error)
         return

@@ -46,6 +46,8 @@ class GatewayError(Exception):
     """A request that could not be served; `message` is for the client, so it carries no secrets."""
 
     retry_after_s: float | None = None
+    code: str | None = None
+    """More exact than that of its class, where there is one."""
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
         super().__init__(message)
@@ -54,7 +56,15 @@ class GatewayError(Exception):
 
 
 class BadRequest(GatewayError):
-    """The request is malformed or asks for something impossible; `param` names the field."""
+    """The request is malformed or asks for something impossible; `param` names the field.
+
+    `code` is OpenAI's word for what is wrong with it (`invalid_type`, `empty_array`, …), by which programs tell
+    mistakes apart; None where OpenAI has none.
+    """
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.code = code
 
 
 class PromptTooLong(BadRequest):

@@ -6,6 +6,7 @@ from typing import Any
 from gateway.errors import BadRequest
 from gateway.wire import json_bytes
 
+TOO_MANY = "integer_above_max_value"
 MAX_DEPTH_MESSAGE = "The request body is nested too deeply."
 
 
@@ -58,14 +59,14 @@ def optional_int(fields: Mapping[str, Any], name: str, *, least: int) -> int | N
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong_type(name, "an integer", value)
     if value < least:
-        raise BadRequest(f"'{name}' must be at least {least}, not {value}.", param=name)
+        raise BadRequest(f"'{name}' must be at least {least}, not {value}.", param=name, code="integer_below_min_value")
     return value
 
 
 def required_text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if value is None:
-        raise BadRequest(f"You must provide '{name}'.", param=name)
+        raise missing(name)
     if not isinstance(value, str):
         raise wrong_type(name, "a string", value)
     return value
@@ -75,11 +76,11 @@ def required_list(fields: Mapping[str, Any], name: str) -> list[Any]:
     """A non-empty array."""
     value = fields.get(name)
     if value is None:
-        raise BadRequest(f"You must provide '{name}'.", param=name)
+        raise missing(name)
     if not isinstance(value, list):
         raise wrong_type(name, "an array", value)
     if not value:
-        raise BadRequest(f"'{name}' must not be empty.", param=name)
+        raise BadRequest(f"'{name}' must not be empty.", param=name, code="empty_array")
     return value
 
 
@@ -93,6 +94,10 @@ def optional_object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value
 
 
+def missing(name: str) -> BadRequest:
+    return BadRequest(f"You must provide '{name}'.", param=name, code="missing_required_parameter")
+
+
 def wrong_type(name: str, expected: str, value: object) -> BadRequest:
     got = "an object" if isinstance(value, dict) else _name_of(value)
-    return BadRequest(f"'{name}' must be {expected}, not {got}.", param=name)
+    return BadRequest(f"'{name}' must be {expected}, not {got}.", param=name, code="invalid_type")

@@ -8,6 +8,7 @@ from gateway.errors import BadRequest
 from gateway.values import EndpointName, Question, Request, Usage
 from gateway.wire import chat_stream
 from gateway.wire.body import (
+    TOO_MANY,
     optional_bool,
     optional_int,
     optional_object,
@@ -57,7 +58,7 @@ class Chat(Endpoint):
             _check_message(index, message)
         choices = optional_int(fields, "n", least=1) or 1
         if choices > _MAX_CHOICES:
-            raise BadRequest(f"'n' must be at most {_MAX_CHOICES}, not {choices}.", param="n")
+            raise BadRequest(f"'n' must be at most {_MAX_CHOICES}, not {choices}.", param="n", code=TOO_MANY)
         caps = {name: cap for name in self.completion_fields if (cap := optional_int(fields, name, least=1))}
         is_stream = optional_bool(fields, "stream")
         options = optional_object(fields, "stream_options")

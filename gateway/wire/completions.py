@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from gateway.errors import BadRequest
 from gateway.values import EndpointName, Question, Request, Usage
 from gateway.wire import completions_stream
-from gateway.wire.body import optional_bool, optional_int, optional_object, required_text
+from gateway.wire.body import TOO_MANY, optional_bool, optional_int, optional_object, required_text
 from gateway.wire.choices import all_finished, choices_of, cut_choices, first_finish_reason, is_usage_chunk
 from gateway.wire.endpoint import Endpoint, Json, missing_cap, wish_for_usage
 from gateway.wire.prompts import check_prompt, how_many, last_text
@@ -96,6 +96,6 @@ def _choices(fields: Mapping[str, Any]) -> int:
     for name in ("n", "best_of"):
         wanted = optional_int(fields, name, least=1) or 1
         if wanted > _MAX_CHOICES:
-            raise BadRequest(f"'{name}' must be at most {_MAX_CHOICES}, not {wanted}.", param=name)
+            raise BadRequest(f"'{name}' must be at most {_MAX_CHOICES}, not {wanted}.", param=name, code=TOO_MANY)
         count = max(count, wanted)
     return count

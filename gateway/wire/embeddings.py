@@ -4,10 +4,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from gateway.errors import BadRequest
 from gateway.values import EndpointName, Question, Request, Usage
 from gateway.wire import json_bytes
-from gateway.wire.body import required_text
+from gateway.wire.body import missing, required_text
 from gateway.wire.endpoint import Endpoint, Json
 from gateway.wire.prompts import check_prompt, last_text
 from gateway.wire.usage import chat_usage
@@ -24,7 +23,7 @@ class Embeddings(Endpoint):
     def _parse(self, body: bytes, fields: Mapping[str, Any]) -> Request:
         model = required_text(fields, "model")
         if fields.get("input") is None:
-            raise BadRequest("You must provide 'input'.", param="input")
+            raise missing("input")
         check_prompt("input", fields["input"])
         return Request(endpoint=self.name, body=body, fields=fields, model=model)
 

@@ -71,7 +71,8 @@ def to_openai(error: GatewayError) -> tuple[int, list[tuple[str, str]], bytes]:
 
 def error_object(error: GatewayError) -> dict[str, Any]:
     shape = shape_of(error)
-    return {"error": {"message": error.message, "type": shape.type, "param": error.param, "code": shape.code}}
+    code = error.code or shape.code
+    return {"error": {"message": error.message, "type": shape.type, "param": error.param, "code": code}}
 
 
 def to_event(error: GatewayError) -> bytes:

@@ -15,7 +15,7 @@ def check_prompt(name: str, value: object) -> None:
     if not isinstance(value, list):
         raise wrong_type(name, _EXPECTED, value)
     if not value:
-        raise BadRequest(f"'{name}' must not be empty.", param=name)
+        raise BadRequest(f"'{name}' must not be empty.", param=name, code="empty_array")
     kinds = set(map(type, value))
     if kinds == {int}:
         return

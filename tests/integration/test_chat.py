@@ -186,7 +186,9 @@ async def test_a_second_target_answers_when_the_first_cannot() -> None:
     ("body", "status", "code"),
     [
         (b"{", 400, None),
-        (b'{"model":"m"}', 400, None),
+        (b'{"model":"m"}', 400, "missing_required_parameter"),
+        (b'{"model":"m","messages":[]}', 400, "empty_array"),
+        (b'{"model":"m","messages":"hi"}', 400, "invalid_type"),
         (b'{"model":"a","model":"b","messages":[{"role":"user","content":"x"}]}', 400, None),
         (b'{"model":"other","messages":[{"role":"user","content":"x"}]}', 404, "model_not_found"),
     ],
