@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from openai import AsyncOpenAI, BadRequestError, DefaultAsyncHttpxClient, OpenAIError
 
 from gateway.demo.sample import Ask
+from gateway.values import NANO
 
 CONCURRENCY = 12
 TIMEOUT_S = 60
@@ -17,6 +19,8 @@ class Outcome:
     """What the client saw; the figures of the table are the gateway's own."""
 
     answered: int = 0
+    cost_nanousd: int = 0
+    """What the headers of the answers that were not streamed add up to."""
     refused: int = 0
     """Over the cap, as was to be expected."""
     failures: list[str] = field(default_factory=list)
@@ -42,7 +46,7 @@ async def _work(client: AsyncOpenAI, remaining: Iterator[Ask], outcome: Outcome,
     """Takes the next request whenever it is free, side by side with others that take from the same iterator."""
     for ask in remaining:
         try:
-            await _send(client.with_options(api_key=ask.way.key), ask)
+            cost_nanousd = await _send(client.with_options(api_key=ask.way.key), ask)
         except BadRequestError as error:
             if ask.is_too_long and error.code == "context_length_exceeded":
                 outcome.refused += 1
@@ -52,12 +56,16 @@ async def _work(client: AsyncOpenAI, remaining: Iterator[Ask], outcome: Outcome,
             outcome.failures.append(str(error))
         else:
             outcome.answered += 1
+            outcome.cost_nanousd += cost_nanousd
         advance()
 
 
-async def _send(client: AsyncOpenAI, ask: Ask) -> None:
+async def _send(client: AsyncOpenAI, ask: Ask) -> int:
+    """What the answer says it cost, in nano-dollars; 0 for a stream, which says nothing of it."""
     if not ask.is_stream:
-        await client.chat.completions.create(**ask.body())
-        return
+        answer = await client.chat.completions.with_raw_response.create(**ask.body())
+        answer.parse()
+        return int(Decimal(answer.headers["x-gateway-cost-usd"]) * NANO)
     async with client.chat.completions.stream(**ask.body()) as stream:
         await stream.until_done()
+    return 0

@@ -19,7 +19,12 @@ class Figures:
     output_tokens: int = 0
     spent: float = 0.0
     saved_by_cache: float = 0.0
+    saved_by_sharing: float = 0.0
     saved_by_tier: float = 0.0
+
+    @property
+    def saved(self) -> float:
+        return self.saved_by_cache + self.saved_by_sharing + self.saved_by_tier
 
 
 _READ: Mapping[tuple[str, str | None, str | None], str] = {
@@ -33,6 +38,7 @@ _READ: Mapping[tuple[str, str | None, str | None], str] = {
     ("gateway_tokens_total", "type", "output"): "output_tokens",
     ("gateway_cost_usd_total", None, None): "spent",
     ("gateway_saved_usd_total", "reason", "cache"): "saved_by_cache",
+    ("gateway_saved_usd_total", "reason", "coalesced"): "saved_by_sharing",
     ("gateway_saved_usd_total", "reason", "tier"): "saved_by_tier",
 }
 """Sample name, label and its value (None: whatever it is) → the figure it adds to."""
@@ -64,17 +70,23 @@ _ROWS: tuple[tuple[str, Callable[[Figures], float], str], ...] = (
     ("tokens in", lambda figures: figures.input_tokens, ",.0f"),
     ("tokens out", lambda figures: figures.output_tokens, ",.0f"),
     ("dollars spent", lambda figures: figures.spent, ".6f"),
-    ("dollars saved", lambda figures: figures.saved_by_cache + figures.saved_by_tier, ".6f"),
+    ("dollars saved", lambda figures: figures.saved, ".6f"),
     ("  by the cache", lambda figures: figures.saved_by_cache, ".6f"),
+    ("  by sharing calls", lambda figures: figures.saved_by_sharing, ".6f"),
     ("  by the cheap tier", lambda figures: figures.saved_by_tier, ".6f"),
 )
+
+
+_SELDOM = ("  by sharing calls",)
+"""Left out where there is nothing of it."""
 
 
 def table(by_route: Mapping[str, Figures], order: Sequence[str]) -> str:
     """A column for each route in `order`, for any others, and for their sum; a dash is nothing."""
     names = [*(name for name in order if name in by_route), *sorted(by_route.keys() - set(order))]
     columns = {name: by_route[name] for name in names} | {"all": total(by_route.values())}
-    cells = [[label, *(_cell(read(column), form) for column in columns.values())] for label, read, form in _ROWS]
+    told = [row for row in _ROWS if row[0] not in _SELDOM or row[1](columns["all"])]
+    cells = [[label, *(_cell(read(column), form) for column in columns.values())] for label, read, form in told]
     rows = [["route", *columns], *cells]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     head, *body = (_line(row, widths) for row in rows)
@@ -92,5 +104,4 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 def saved_share(row: Figures) -> float:
     """What part of the bill without the gateway was saved, 0 to 1; 0 when there was none."""
-    saved = row.saved_by_cache + row.saved_by_tier
-    return saved / (row.spent + saved) if saved else 0.0
+    return row.saved / (row.spent + row.saved) if row.saved else 0.0

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import aiohttp
 
 from gateway.config.load import Loaded, load
-from gateway.demo import report, sample, shipped
+from gateway.demo import books, report, sample, shipped
 from gateway.demo.drive import Outcome, drive
 from gateway.server.run import Serving, running
 from gateway.simulator.app import Simulator
@@ -46,11 +46,25 @@ async def show(options: Options, env: Mapping[str, str], say: Callable[[str], No
         waves = sample.waves(shipped.prompts(), ways, options.requests, random.Random(SEED))  # noqa: S311
         with progress(options.requests) as advance:
             outcome = await drive(f"{serving.url}/v1", waves, advance)
-        say(_summary(loaded, await _scrape(serving), outcome))
+        figures = report.read(await _scrape(serving))
+        say(_summary(loaded, figures, outcome))
+        kept = await _books(ledger, figures, outcome)
+        say(kept.told())
         say(_next_steps(loaded, serving, keeps_serving=options.keeps_serving))
         if options.keeps_serving:
             await asyncio.Event().wait()  # until cancelled
-    return not outcome.failures
+    return not outcome.failures and kept.agree
+
+
+async def _books(ledger: str, by_route: Mapping[str, report.Figures], outcome: Outcome) -> books.Books:
+    whole = report.total(by_route.values())
+    return await books.read(
+        ledger,
+        requests=whole.requests,
+        headers=outcome.cost_nanousd,
+        spent_usd=whole.spent,
+        saved_usd=whole.saved,
+    )
 
 
 @asynccontextmanager
@@ -105,8 +119,7 @@ async def _scrape(serving: Serving) -> str:
         return await reply.text()
 
 
-def _summary(loaded: Loaded, exposition: str, outcome: Outcome) -> str:
-    by_route = report.read(exposition)
+def _summary(loaded: Loaded, by_route: Mapping[str, report.Figures], outcome: Outcome) -> str:
     saved = report.saved_share(report.total(by_route.values()))
     lines = [
         "",

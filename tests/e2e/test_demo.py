@@ -52,6 +52,7 @@ def test_it_shows_what_happened_on_every_route_and_ends() -> None:
         assert table[label][-1] > 0, label
     for label, (*routes, everything) in table.items():
         assert sum(routes) == pytest.approx(everything, abs=2e-6), label
+    assert re.search(r"agree to the nano-dollar: 0\.\d{9} spent", ran.stdout)
     for line in ("OPENAI_BASE_URL=http://127.0.0.1:", "curl -s http://127.0.0.1:", "/metrics"):
         assert line in ran.stdout
 

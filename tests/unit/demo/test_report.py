@@ -66,3 +66,10 @@ def test_the_table_has_the_routes_in_order_strangers_after_them_and_a_sum() -> N
         "  by the cache            -   0.125000      -   0.125000",
         "  by the cheap tier       -   0.125000      -   0.125000",
     ]
+
+
+def test_savings_by_sharing_are_shown_where_there_are_any() -> None:
+    assert "by sharing calls" not in table({"b": CHAT}, order=["b"])
+    shared = Figures(requests=1, spent=1.0, saved_by_sharing=1.0)
+    assert "  by sharing calls        1.000000" in table({"b": shared}, order=["b"])
+    assert saved_share(shared) == pytest.approx(0.5)
