@@ -1,6 +1,7 @@
 """`gateway serve`."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -68,6 +69,8 @@ def serve(file: Path | None, host: str | None, port: int | None, admin_port: int
     configure("INFO")
     if file is None and DEFAULT_FILE.exists():
         file = DEFAULT_FILE
+    if file is not None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # one that comes before it can be followed must not kill
     try:
         uvloop.run(_serve(file, Overrides(host, port, admin_port, workers)))
     except ConfigError as error:

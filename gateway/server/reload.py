@@ -152,9 +152,17 @@ async def _watch(files: Sequence[Path], wake: asyncio.Event) -> None:
         from watchfiles import awatch
     except ImportError:
         return
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every change of every file
     folders = {file.parent for file in files if file.parent.is_dir()}
+    names = {file.name for file in files} | {"..data"}
+
+    def is_ours(_: object, path: str) -> bool:
+        return Path(path).name in names
+
     try:
-        async for _ in awatch(*folders, recursive=False, debounce=50, step=20, raise_interrupt=False):
+        async for _ in awatch(
+            *folders, watch_filter=is_ours, recursive=False, debounce=50, step=20, raise_interrupt=False
+        ):
             wake.set()
     except Exception:  # looking every 2 s goes on
         log.warning("changes of the configuration's files cannot be watched", exc_info=True)

@@ -36,8 +36,8 @@ from gateway.wire.errors import reported_error
 PING = b": ping\n\n"
 PING_S = 15.0
 """Of silence before a ping; proxies and load balancers commonly cut connections that are idle for 30 to 60 s."""
-_ERROR_WITHIN = 32
-"""Bytes in which an answer that is nothing but an error says so; others are not read for it."""
+_BEGINNING = 32
+"""Bytes in which an answer shows that it is JSON, and one that is nothing but an error says so."""
 
 _MB = 1 << 20
 _KB = 1 << 10
@@ -142,21 +142,20 @@ class Upstreams:
         """
         deadline = asyncio.get_running_loop().time() + self.clients[targets[0].upstream].config.total_timeout_s
         health = self.health
-        target = health.first(targets, time.monotonic()) if health.breakers else targets[0]
-        while True:
+        following: Target | None = health.first(targets, time.monotonic()) if health.breakers else targets[0]
+        while following is not None:
             try:
-                answer = await self._attempt(target, outgoing, deadline, attempts)
+                answer = await self._attempt(following, outgoing, deadline, attempts)
                 if isinstance(answer, EventStream) or answer.status < 400:
                     return answer
                 asked_s = retry_after_s(answer.headers, now=time.time())
                 following = await self._next(targets, attempts, _again_after(answer), deadline, asked_s)
-                if following is None:
-                    return answer
             except UpstreamError as error:
                 following = await self._next(targets, attempts, again_after_error(error), deadline)
                 if following is None:
                     raise
-            target = following
+        assert isinstance(answer, Answer), "only an answer is followed by nobody without an error"
+        return _check_error(answer)
 
     async def _next(
         self,
@@ -230,13 +229,31 @@ async def _ask(
             await stream.open()
             is_open = True
             return stream
-        whole = await reply.read(int(client.config.max_response_mb * _MB))
-        if reply.status == 200 and b'"error"' in whole[:_ERROR_WITHIN] and (message := _error_message(whole)):
-            raise UpstreamInvalid(f"The model API answered with an error that calls itself a success: {message}")
-        return Answer(target, reply.status, reply.headers, redact(whole, secrets))
+        whole = redact(await reply.read(int(client.config.max_response_mb * _MB)), secrets)
+        if reply.status < 400:
+            _check_success(reply.status, whole)
+        return Answer(target, reply.status, reply.headers, whole)
     finally:
         if not is_open:
             reply.close()
+
+
+def _check_success(status: int, body: bytes) -> None:
+    """Raise UpstreamInvalid for what cannot be a model's answer, whatever its status says."""
+    if status >= 300:
+        raise UpstreamInvalid(f"The model API answered with a redirect ({status}), which is not followed.")
+    beginning = body[:_BEGINNING].lstrip()
+    if not beginning.startswith(b"{"):
+        raise UpstreamInvalid("The model API answered with something other than a JSON object.")
+    if b'"error"' in beginning and (message := _error_message(body)) is not None:
+        raise UpstreamInvalid(f"The model API answered with an error that calls itself a success: {message}")
+
+
+def _check_error(answer: Answer) -> Answer:
+    """`answer`, a 4xx or 5xx that nobody could better; UpstreamInvalid for a 5xx that is some server's own page."""
+    if answer.status >= 500 and not answer.body[:_BEGINNING].lstrip().startswith(b"{"):
+        raise UpstreamInvalid(f"The model API answered with status {answer.status}.")
+    return answer
 
 
 def _again_after(answer: Answer) -> Again:
