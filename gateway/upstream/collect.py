@@ -66,8 +66,22 @@ class Collector:
         self.last = self.with_usage = self.without_usage = block
         self._keep(block)
         if self._tells(block) is not None or b"[DONE]" in block[-_END_BYTES:]:
-            self.without_usage = b"".join(event.raw for event in sse.events(block) if not self._note(event))
-        return self.without_usage if self.hides_usage else block
+            self._read(block)
+        return self.without_usage if self.hides_usage else self.with_usage
+
+    def _read(self, block: bytes) -> None:
+        """Note what its events tell, up to an error: nothing that follows one may pass."""
+        passed = 0
+        visible: list[bytes] = []
+        for event in sse.events(block):
+            is_usage = self._note(event)
+            passed += len(event.raw)
+            if not is_usage:
+                visible.append(event.raw)
+            if self.is_over:
+                break
+        self.with_usage = block[:passed]
+        self.without_usage = b"".join(visible)
 
     def _keep(self, block: bytes) -> None:
         if not self._is_whole:

@@ -111,11 +111,11 @@ class Relay:
             self._forget()
 
     def _forget(self) -> None:
-        """Drop what all have read, and if that is not enough what only the slowest have not."""
+        """Drop what all have read, and if that is not enough what only the slowest have not; never the last block."""
         self.is_joinable = False
         least = min(self._next.values(), default=self._first)
         dropped = 0
-        while self._kept_bytes > _KEPT_BYTES or self._first + dropped < least:
+        while dropped < len(self._blocks) - 1 and (self._kept_bytes > _KEPT_BYTES or self._first + dropped < least):
             self._kept_bytes -= len(self._blocks[dropped])
             dropped += 1
         del self._blocks[:dropped]
