@@ -138,6 +138,8 @@ class Flight(Generic[Live, Landed]):
     def carry(self, live: Live, land: Callable[[], Coroutine[Any, Any, None]], stop: Callable[[], object]) -> None:
         """The call goes on as something to read along with; at its end `land`, and `stop` it if nobody reads on."""
         self.live, self._land, self._stop = live, land, stop
+        if not self.readers:  # the last one left when the call was done and this was not yet there
+            stop()
         self._wake()
 
     async def outstay(self, is_done: Callable[[], bool]) -> None:
