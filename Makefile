@@ -11,7 +11,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-clients fuzz lint lock clean run-env dev-env
+.PHONY: help demo serve test test-clients fuzz chaos soak lint lock clean run-env dev-env
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,8 +34,15 @@ lint: dev-env ## ruff and mypy
 	$(DEV)/bin/ruff format --check
 	$(DEV)/bin/mypy
 
-fuzz: dev-env ## damaged request streams through both lanes, about five minutes (ARGS="--count N --seed S")
+fuzz: dev-env ## damaged requests through both lanes, damaged answers from upstreams, some minutes (ARGS="--count N --seed S")
 	@$(DEV)/bin/python -m tests.fuzz.requests $(ARGS)
+	@$(DEV)/bin/python -m tests.fuzz.replies $(ARGS)
+
+chaos: dev-env ## upstreams that fail, processes that die, hostile clients; what is promised and what was measured (ARGS=NAME: one)
+	@$(DEV)/bin/python -m tests.chaos $(ARGS)
+
+soak: dev-env ## half an hour of mixed load with faults: memory, descriptors, latency, log (ARGS="--minutes N --rate N")
+	@$(DEV)/bin/python -m tests.soak $(ARGS)
 
 bench: dev-env ## CPU per request beside nginx, a few minutes (ARGS=--quick; docs/performance.md; wants nginx and wrk)
 	@$(DEV)/bin/python -m tests.bench.compare $(ARGS)
