@@ -1,6 +1,7 @@
 """One configuration, running: everything a process needs is built here, and closed in reverse."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.accounting.cost import waste_nanousd
 from gateway.accounting.ledger import Ledger
 from gateway.accounting.prices import PriceTable
+from gateway.accounting.spent import spent_since
 from gateway.admission.admit import Admission
 from gateway.admission.memory import MemoryAdmissionStore
 from gateway.admission.stores import AdmissionStore, RedisAdmissionStore
@@ -48,7 +50,12 @@ if TYPE_CHECKING:
     from gateway.kv import Kv
 
 
+log = logging.getLogger(__name__)
+
 _MB = 1 << 20
+_RECALL_START_S = 2.0
+"""How long a start waits for what was spent before; it goes on being asked for after that."""
+_RECALL_PAUSE_S = 5.0
 _STORE_START_S = 1.0
 """How long a start waits for the store; without it the gateway goes on and says so in `gateway_store_up`."""
 
@@ -149,6 +156,8 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
 
         callers = Callers(config)
         issued = await _issued_keys(config, callers, clock, admission, stack)
+        if config.store == "memory":
+            await stack.enter_async_context(_recalling(config, admission))
         identifier = Identifier(config, callers, issued)
         routes = RouteTable(config.routes)
         upstreams = Upstreams(clients)
@@ -158,6 +167,9 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
             if lasting.health is not None:
                 upstreams.health.adopt(lasting.health)
             lasting.health = upstreams.health
+            if admission.breaker is not None and lasting.cost_breaker is not None:
+                admission.breaker.adopt(lasting.cost_breaker)
+            lasting.cost_breaker = admission.breaker
             metrics.label = prices.label
             _read_at_scrape(metrics, loaded, upstreams, clock, kv, admission)
             _read_of_database(metrics, ledger, issued)
@@ -238,6 +250,32 @@ async def _issued_keys(
         return None
     database = await stack.enter_async_context(Database(config.ledger))
     return await stack.enter_async_context(IssuedKeys(database, callers, clock, admission.know))
+
+
+@asynccontextmanager
+async def _recalling(config: Config, admission: Admission) -> AsyncIterator[None]:
+    """Budgets that are kept in memory go on from what the ledger says was spent: at once, or when that can be read."""
+    if config.ledger == "none" or not admission.has_budgets:
+        yield
+        return
+    async with Database(config.ledger) as database:
+        task = asyncio.create_task(_recall(database, admission), name="recall what was spent")
+        await asyncio.wait((task,), timeout=_RECALL_START_S)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait((task,))
+
+
+async def _recall(database: Database, admission: Admission) -> None:
+    while database.is_made:  # else nothing was ever spent
+        try:
+            await admission.recall(partial(spent_since, database))
+            return
+        except DatabaseUnavailable as error:
+            log.warning("budgets: what was spent before cannot be read yet: %s", error)
+            await asyncio.sleep(_RECALL_PAUSE_S)
 
 
 async def _refresh_keys(issued: IssuedKeys | None, _: Mapping[str, Any]) -> bool:
@@ -334,8 +372,8 @@ def _read_at_scrape(
     metrics.gauge("gateway_store_up", lambda: {(): 1 if kv is None or kv.is_up else 0})
     metrics.gauge("gateway_budget_remaining_usd", admission.remaining_usd)
     metrics.gauge("gateway_unchecked_requests_total", lambda: {(what,): n for what, n in admission.unchecked.items()})
-    if (breaker := admission.breaker) is not None:
-        metrics.gauge("gateway_cost_breaker_step", breaker.levels)
-        metrics.gauge("gateway_cost_breaker_steps_total", lambda: dict(breaker.taken))
+    breaker = admission.breaker
+    metrics.gauge("gateway_cost_breaker_step", breaker.levels if breaker else dict)
+    metrics.gauge("gateway_cost_breaker_steps_total", lambda: dict(breaker.taken) if breaker else {})
     metrics.gauge("gateway_lost_requests_total", lambda: {(): admission.lost.grants})
     metrics.gauge("gateway_lost_usd_total", lambda: {(): admission.lost.nanousd / NANO})

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from gateway.admission.breaker import Breaker
 from gateway.clock import Clock, SystemClock
 from gateway.telemetry.logs import AccessLog
 from gateway.telemetry.metrics import Metrics
@@ -44,6 +45,8 @@ class Lasting:
         self.access_log = AccessLog(log_fd)
         self.health: Health | None = None
         """Of the upstreams of the gateway in force."""
+        self.cost_breaker: Breaker | None = None
+        """Of the gateway in force."""
         self._shared: list[_Shared] = []
 
     async def __aenter__(self) -> Self:

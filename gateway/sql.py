@@ -21,6 +21,7 @@ import re
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -258,7 +259,7 @@ class _Sqlite:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(self._path, isolation_level=None, timeout=_BUSY_MS / 1000)
             try:
-                connection.execute("PRAGMA journal_mode = WAL")
+                _use_wal(connection)
                 # Of a machine that loses power the last transactions may be gone; the file stays whole.
                 connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute("PRAGMA foreign_keys = ON")
@@ -271,6 +272,19 @@ class _Sqlite:
     def _disconnect(self, connection: sqlite3.Connection) -> None:
         self._connection = None
         connection.close()
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Of a new file's first connections several may want this at once, and SQLite lets none of them wait for it."""
+    ends_at = time.monotonic() + _BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > ends_at:
+                raise
+            time.sleep(0.01)
 
 
 def _sqlite_fault(path: Path, error: sqlite3.Error) -> Exception:

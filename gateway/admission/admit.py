@@ -12,13 +12,13 @@ fail open, which is counted, and budgets fail closed unless each of them says `o
 import itertools
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Self
 
 from gateway.admission.breaker import NORMAL, Allowed, Breaker
 from gateway.admission.keeper import Grant, Keeper
-from gateway.admission.limits import counter_name, standing_of
+from gateway.admission.limits import began_ms, counter_name, standing_of
 from gateway.admission.plan import Ceiling, Plan, Plans
 from gateway.admission.refusal import refusal
 from gateway.admission.stores import AdmissionStore, Answer, Ask, Closing, Lost, Verdict
@@ -146,6 +146,22 @@ class Admission:
             nanousd = record.cost.nanousd if record.cost is not None else 0
             if nanousd or record.probes:
                 self.breaker.spend(record.caller, record.route, nanousd, record.probes)
+
+    @property
+    def has_budgets(self) -> bool:
+        return bool(self._plans.ceilings())
+
+    async def recall(self, spent: Callable[[int, str, list[str]], Awaitable[tuple[int, int]]]) -> None:
+        """Have on every budget at least what `spent` says (since when in milliseconds, kind, names → nano-dollars and
+        tokens): for a store that has just begun to count. Raises what that raises, and StoreUnavailable."""
+        now_ms = int(self._clock.wall() * 1000)
+        known: dict[str, tuple[int, int]] = {}
+        for ceiling in self._plans.ceilings():
+            account = ceiling.account
+            since_ms, kind = began_ms(account.per, now_ms), account.scope.partition(":")[0]
+            nanousd, tokens = await spent(since_ms, kind, self._plans.payers(account.scope))
+            known[ceiling.name] = (nanousd if account.unit == "usd" else tokens, now_ms)
+        await self._store.restore(known)
 
     # ------------------------------------------------------------------ what there is to see
 

@@ -42,6 +42,16 @@ class Breaker:
         self.taken: Counter[tuple[str, ...]] = Counter()
         """Steps by scope and where they led; keys that were issued at run time are one scope."""
 
+    def adopt(self, other: "Breaker") -> None:
+        """Go on from what `other` has learned and done, where both mean the same: for a new configuration."""
+        self.taken = other.taken
+        if self._config == other._config:
+            self._watched = OrderedDict(
+                (scope, spending)
+                for scope, spending in other._watched.items()
+                if spending.steps == self._steps_of(scope)
+            )
+
     def allowed(self, caller: Caller, route: str) -> Allowed:
         """The furthest step down of the route and the key."""
         step: Step = "normal"
@@ -63,8 +73,7 @@ class Breaker:
         for scope in _scopes(caller, route):
             spending = self._watched.get(scope)
             if spending is None:
-                steps = self._steps[route] if scope.startswith("route:") else self._key_steps
-                spending = self._watched[scope] = Spending(self._config, steps, now_s)
+                spending = self._watched[scope] = Spending(self._config, self._steps_of(scope), now_s)
                 if len(self._watched) > _MOST_WATCHED:
                     self._watched.popitem(last=False)
             self._watched.move_to_end(scope)
@@ -83,6 +92,10 @@ class Breaker:
             label = (self._label(scope),)
             found[label] = max(found.get(label, 0), STEPS.index(spending.step))
         return found
+
+    def _steps_of(self, scope: str) -> tuple[Step, ...]:
+        kind, _, name = scope.partition(":")
+        return self._steps.get(name, ()) if kind == "route" else self._key_steps
 
     def _tell(self, scope: str, change: Change | None) -> None:
         if change is None:

@@ -69,6 +69,21 @@ def _label(per: Per, hour: int) -> str:
     return datetime.fromtimestamp(hour * 3600, UTC).strftime(_LABELS[per])
 
 
+def began_ms(per: Per, now_ms: int) -> int:
+    """When the present period of the calendar (UTC) began; 0 for `total`."""
+    now = datetime.fromtimestamp(now_ms // 1000, UTC).replace(minute=0, second=0, microsecond=0)
+    match per:
+        case "hour":
+            began = now
+        case "day":
+            began = now.replace(hour=0)
+        case "month":
+            began = now.replace(day=1, hour=0)
+        case "total":
+            return 0
+    return int(began.timestamp()) * 1000
+
+
 def resets_at(per: Per, now_ms: int) -> datetime | None:
     """When the present period of the calendar (UTC) ends; None where it never does."""
     now = datetime.fromtimestamp(now_ms // 1000, UTC)

@@ -199,6 +199,12 @@ class Plans:
         plans = [plan for named in self._of.values() for plan in named.values()]
         return [ceiling for plan in (*plans, self._gateway) for ceiling in plan.ceilings]
 
+    def payers(self, scope: str) -> list[str]:
+        """Whose spending is charged to `scope`, of its kind: itself, and of a key those that were issued under it."""
+        kind, _, name = scope.partition(":")
+        issued = [key for key in self._issuers if name in self._lineage(self._issuers[key])] if kind == "key" else []
+        return [name, *issued]
+
     def __bool__(self) -> bool:
         return bool(self._gateway) or any(self._of.values())
 

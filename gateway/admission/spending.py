@@ -88,7 +88,7 @@ class Spending:
 
     def __init__(self, config: CostBreaker, steps: tuple[Step, ...], now_s: float) -> None:
         self.usual = Usual(config)
-        self._steps = steps
+        self.steps = steps
         self._step_s, self._hold_s = config.step_s, config.hold_s
         self._level = 0
         self._minute_s = now_s
@@ -102,7 +102,7 @@ class Spending:
 
     @property
     def step(self) -> Step:
-        return self._steps[self._level]
+        return self.steps[self._level]
 
     def retry_s(self, now_s: float) -> float:
         """Seconds until some requests are let go a step further."""
@@ -120,7 +120,7 @@ class Spending:
         if trial.requests % PROBE_EVERY != 1:
             return self.step, False, change
         trial.probes += 1
-        return self._steps[self._level - 1], True, change
+        return self.steps[self._level - 1], True, change
 
     def spend(self, now_s: float, nanousd: int, *, was_probe: bool = False) -> Change | None:
         """A request is over that cost `nanousd`."""
@@ -166,7 +166,7 @@ class Spending:
         if self._trial is not None:
             return self._judge(self._trial, now_s, most)
         spending = round(self._spent * 60 / elapsed)
-        if spending > most and self._level < len(self._steps) - 1:
+        if spending > most and self._level < len(self.steps) - 1:
             return self._go_to(self._level + 1, now_s, spending)
         self._since_s, self._spent = now_s, 0
         if spending <= most and now_s - self._entered_s >= self._hold:

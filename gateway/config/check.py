@@ -127,8 +127,8 @@ def _budgets(config: Config) -> Iterator[Problem]:
     for path, budgets, routes in places:
         yield from _one_of_each(path, budgets)
         yield from _soft_budgets(path, budgets, routes)
-    if config.store == "memory" and any(budgets for _, budgets, _ in places):
-        text = "keeps budgets in this process only: what was spent is forgotten when it stops"
+    if config.store == "memory" and config.ledger == "none" and any(budgets for _, budgets, _ in places):
+        text = "keeps budgets in this process only, and there is no ledger: what was spent is forgotten when it stops"
         yield Problem(("store",), text, is_warning=True)
 
 

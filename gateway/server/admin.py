@@ -45,7 +45,7 @@ def admin_app(crew: Crew, config: Config) -> web.Application:
             web.post("/admin/route/explain", explain),
         ]
     )
-    serve_keys(app, config)
+    serve_keys(app)
     serve_cache(app)
     return app
 

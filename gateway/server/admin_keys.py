@@ -5,28 +5,51 @@ database within a second.
 """
 
 import contextlib
+import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
 from gateway.auth.registry import MOST_LISTED, KeyRegistry
 from gateway.clock import SystemClock
-from gateway.config.model import Config
 from gateway.errors import BadRequest, DatabaseSilent, DatabaseUnavailable, NotFound, ProcessSilent
 from gateway.server.crew import CREW
 from gateway.server.json_answer import json_response
 from gateway.sql import Database
 from gateway.wire.body import parse_object
 
-REGISTRY = web.AppKey("registry", KeyRegistry)
+log = logging.getLogger(__name__)
+
 _MAX_NODES = 10_000
 _MOST_GRACE_S = 30 * 86_400.0
 _LISTED = 100
 
 
-def serve_keys(app: web.Application, config: Config) -> None:
+class KeyDatabase:
+    """The database that keys are in: the one that the configuration in force names, opened when first asked for."""
+
+    def __init__(self) -> None:
+        self._url = ""
+        self._open: Database | None = None
+
+    async def at(self, url: str) -> Database:
+        if self._open is None or url != self._url:
+            await self.close()
+            self._url, self._open = url, Database(url)
+        return self._open
+
+    async def close(self) -> None:
+        database, self._open = self._open, None
+        if database is not None:
+            await database.__aexit__()
+
+
+_DATABASE = web.AppKey("key database", KeyDatabase)
+
+
+def serve_keys(app: web.Application) -> None:
     """Add the URLs to `app`; without a ledger they say that there is none."""
     app.add_routes(
         [
@@ -37,15 +60,12 @@ def serve_keys(app: web.Application, config: Config) -> None:
             web.post("/admin/keys/{name}/revoke", _of_registry(revoke)),
         ]
     )
-    if config.ledger != "none":
-        database = Database(config.ledger)
-        app[REGISTRY] = KeyRegistry(config, database, SystemClock())
+    app[_DATABASE] = KeyDatabase()
 
-        async def closing(_: web.Application) -> AsyncIterator[None]:
-            async with database:
-                yield
+    async def close(app: web.Application) -> None:
+        await app[_DATABASE].close()
 
-        app.cleanup_ctx.append(closing)
+    app.on_cleanup.append(close)
 
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -55,11 +75,14 @@ def _of_registry(
     handle: Callable[[web.Request, KeyRegistry], Awaitable[dict[str, Any]]], *, status: int = 200
 ) -> Handler:
     async def handler(request: web.Request) -> web.Response:
-        if REGISTRY not in request.app:
+        config = request.app[CREW].config
+        if config.ledger == "none":
             raise NotFound("Keys at run time are kept in the ledger's database: set `ledger` to one to issue some.")
+        registry = KeyRegistry(config, await request.app[_DATABASE].at(config.ledger), SystemClock())
         try:
-            answer = await handle(request, request.app[REGISTRY])
-        except DatabaseUnavailable:
+            answer = await handle(request, registry)
+        except DatabaseUnavailable as error:
+            log.warning("keys: %s", error)
             raise DatabaseSilent from None
         return json_response(answer, status=status)
 

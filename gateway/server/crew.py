@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from gateway.app import Gateway
+from gateway.config.model import Config
 from gateway.errors import BadRequest, GatewayError, NotFound
 from gateway.server.live import Live
 from gateway.server.load import InFlight
@@ -19,6 +20,11 @@ Arguments = Mapping[str, Any]
 
 
 class Crew(Protocol):
+    @property
+    def config(self) -> Config:
+        """The one in force."""
+        ...
+
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether traffic may come, and what `/readyz` says of it."""
         ...
@@ -44,6 +50,10 @@ class Alone:
     def __init__(self, live: Live, in_flight: InFlight) -> None:
         self._live = live
         self._in_flight = in_flight
+
+    @property
+    def config(self) -> Config:
+        return self._live.gateway.config
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         if self._in_flight.is_draining:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.config.load import Loaded
-from gateway.config.model import Server
+from gateway.config.model import Config, Server
 from gateway.errors import ConfigError, ProcessSilent
 from gateway.server import frames
 from gateway.server.admin import admin_app
@@ -107,6 +107,10 @@ class WorkerCrew:
         self._tasks: list[asyncio.Task[None]] = []
         self._stop_within_s = loaded.config.server.drain_s + _STOP_GRACE_S
         self._is_stopping = False
+
+    @property
+    def config(self) -> Config:
+        return self._workers[0].loaded.config
 
     async def start(self, stop: asyncio.Event) -> str | None:
         """Start them all; the URL they share, None when `stop` comes first. ConfigError when one cannot serve."""

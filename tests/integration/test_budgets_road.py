@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.gateway import config, gateway
+from tests.support.gateway import ADMIN_KEY, config, gateway
 from tests.support.redis_server import RedisServer
 from tests.support.upstream import Reply, ScriptedUpstream, Stream, chat_body, chat_chunks, usage
 
@@ -154,3 +155,19 @@ async def test_a_stream_that_passes_its_limit_is_cut_where_tokens_are_counted(
             assert b'"completion_tokens":10' in answer.body
             await up.requests[0].gone.wait()
         await gw.until(lambda scrape: scrape("gateway_cut_streams_total", route="default") == int(is_counted))
+
+
+async def test_a_budget_in_memory_goes_on_after_a_restart_from_what_the_ledger_says(tmp_path: Path) -> None:
+    budgets = [{"usd": 10 * CALL_USD, "per": "day"}, {"tokens": 100, "per": "total"}]
+    async with ScriptedUpstream(then=ANSWER) as up:
+        document = limited(up.base_url, "memory", budgets=budgets, cache={})
+        document["server"]["admin"]["key"] = ADMIN_KEY
+        document["ledger"] = f"sqlite:///{tmp_path}/ledger.db"
+        for _ in range(2):
+            async with gateway(document) as gw:
+                for seed in (1, 1, 2):  # the second is a hit and costs nothing
+                    assert (await gw.chat(model="small", max_tokens=10, seed=seed)).status == 200
+        assert len(up.requests) == 4
+        async with gateway(document) as gw:
+            found = (await gw.admin("GET", "/admin/budgets")).json()["budgets"]
+            assert [budget["spent"] for budget in found] == [pytest.approx(4 * CALL_USD), 40]

@@ -158,3 +158,14 @@ def test_a_missing_extra_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.sql.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"pip install 'llm-gateway\[postgres\]'"):
         Database("postgresql://h/d")
+
+
+async def test_several_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    for attempt in range(10):
+        url = f"sqlite:///{tmp_path}/{attempt}.db"
+        databases = [Database(url) for _ in range(4)]
+        try:
+            await asyncio.gather(*(database._driver.fetch("SELECT 1", (), 5) for database in databases))
+        finally:
+            for database in databases:
+                await database._driver.close()

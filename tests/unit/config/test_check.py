@@ -303,6 +303,11 @@ class TestBudgets:
         assert warnings(text + "store: redis://localhost\n") == ()
 
     def test_budgets_that_a_restart_forgets_are_warned_of(self) -> None:
-        assert warnings(OPEN + DEFAULT + "budgets: [{usd: 1, per: day}]\nstore: memory\n") == (
-            "gateway.yaml:5: store: keeps budgets in this process only: what was spent is forgotten when it stops",
+        text = OPEN + DEFAULT + "budgets: [{usd: 1, per: day}]\nstore: memory\n"
+        assert warnings(text) == ()
+        assert warnings(text + "ledger: none\n") == (
+            (
+                "gateway.yaml:5: store: keeps budgets in this process only, and there is no ledger: what was spent is"
+                " forgotten when it stops"
+            ),
         )
