@@ -334,9 +334,9 @@ async def _stores(
             _read_of_cache(metrics, cache)
             yield cache, MemoryAdmissionStore(clock), None
         return
-    from gateway.kv import Kv
+    from gateway.cluster import client_of
 
-    async with Kv(config.store, timeout_s=config.store_timeout_s, clock=clock) as kv:
+    async with client_of(config.store, timeout_s=config.store_timeout_s, clock=clock) as kv:
         await kv.wait_until_up(_STORE_START_S)  # else the first requests would miss what is there
         metrics.gauge("gateway_store_errors_total", lambda: {(op,): n for op, n in kv.errors.items()})
         async with Cache(clock, local_bytes=local_bytes, shared=SharedStore(kv, clock)) as cache:

@@ -19,7 +19,7 @@ import asyncio
 import hashlib
 import logging
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
@@ -73,8 +73,7 @@ class Kv:
     def __init__(self, url: str, *, timeout_s: float, clock: Clock) -> None:
         self.errors: Counter[str] = Counter()
         """Failed commands by name, those refused while the server was away included."""
-        self.times_up = 0
-        """How often a connection came up: what another number was read under may be of another server."""
+        self._times_up = 0
         self._address = _parse(url)
         self._timeout_s = timeout_s
         self._clock = clock
@@ -120,6 +119,16 @@ class Kv:
         """Whether the server answered last time; while it did not, commands fail at once."""
         return self._connection is not None
 
+    @property
+    def times_up(self) -> int:
+        """How often a connection came up: what was read under another number may be of another server."""
+        return self._times_up
+
+    @property
+    def servers(self) -> "Sequence[Kv]":
+        """A client of each server that has a part of the keys."""
+        return (self,)
+
     async def wait_until_up(self, timeout_s: float) -> bool:
         """Give the server `timeout_s` seconds to answer; whether it did."""
         try:
@@ -150,9 +159,16 @@ class Kv:
 
     async def run(self, script: Script, key: str, *args: Arg) -> object:
         """What `script` returns for the one `key` that names its slot; the server is sent the source if it lost it."""
-        answer = await self._send("EVALSHA", script.digest, 1, key, *args)
+        return await self._run(script, 1, key, *args)
+
+    async def run_here(self, script: Script, *args: Arg) -> object:
+        """What `script`, which names no key, returns on this server (of `servers`, where there are several)."""
+        return await self._run(script, 0, *args)
+
+    async def _run(self, script: Script, *args: Arg) -> object:
+        answer = await self._send("EVALSHA", script.digest, *args)
         if isinstance(answer, ScriptMissing):  # nothing was done yet
-            answer = await self._send("EVAL", script.source, 1, key, *args)
+            answer = await self._send("EVAL", script.source, *args)
         return self._checked(script.name, answer)
 
     async def info(self, section: str) -> dict[str, str]:
@@ -269,7 +285,7 @@ class Kv:
 
     def _go_up(self, connection: Connection) -> None:
         self._connection = connection
-        self.times_up += 1
+        self._times_up += 1
         self._down.clear()
         self._up.set()
         log.info("store %s is up", self._address)

@@ -31,7 +31,15 @@ from gateway.cache.lookup import Cache, Follow, Hit, Lead
 from gateway.clock import Clock
 from gateway.config.model import CachePolicy, Route
 from gateway.ending import see_through
-from gateway.errors import CacheMissRequired, GatewayError, PriceUnknown, UpstreamCut, UpstreamError, UpstreamTimeout
+from gateway.errors import (
+    CacheMissRequired,
+    GatewayError,
+    PriceUnknown,
+    UpstreamCut,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from gateway.exchange import Client, Gone, Incoming
 from gateway.record import Record
 from gateway.routing.match import RouteTable
@@ -84,6 +92,15 @@ class Landed:
     """As it came, where it came whole."""
     stale: Stored | None = None
     """What is served instead, where the upstream failed."""
+
+
+@value
+class Whole:
+    """An answer that came whole, and what became of it."""
+
+    answer: Answer
+    is_stored: bool
+    is_complete: bool
 
 
 @value
@@ -269,12 +286,16 @@ class Pipeline:
         try:
             async with self.admission.admit(record.caller, route.name, HIT, record.standing):
                 began = self.clock.monotonic()
-                while not flight.is_over and not (request.is_stream and flight.live and flight.live.is_joinable):
+                while not flight.is_over and flight.live is None:
                     await flight.change()
                 record.upstream_s = self.clock.monotonic() - began
                 if request.is_stream and flight.live is not None and flight.live.is_joinable:
                     await self._read_along(turn, request, flight, flight.live)
                     return True
+                if flight.live is not None:  # the whole of a stream, which goes on only as long as somebody reads it
+                    await flight.live.to_its_end()
+                    await flight.conclude()
+                    record.upstream_s = self.clock.monotonic() - began
                 if flight.error is not None:
                     raise flight.error.with_traceback(None)
                 return flight.landed is not None and await self._hand_on(turn, request, flight.landed)
@@ -324,17 +345,21 @@ class Pipeline:
             await self._answer(turn, 200, [JSON_TYPE, *headers], entry.body)
         record.is_success = True
 
+    def _stale(self, slot: Slot | None) -> Hit | None:
+        """What may be served in place of an upstream's failure."""
+        if slot is None or slot.stale is None:
+            return None
+        hit = self.cache.aged(slot.stale)
+        return hit if -hit.ttl_left_s <= slot.policy.stale_if_error_s else None
+
     async def _give_stale(self, turn: Turn, request: Request, slot: Slot | None) -> bool:
         """Where the upstream failed before anything was sent, what there is though it is no longer fresh; whether that
         was done."""
-        if slot is None or slot.stale is None or turn.record.first_byte_s is not None:
+        hit, record = self._stale(slot), turn.record
+        if hit is None or slot is None or record.first_byte_s is not None:
             return False
-        hit = self.cache.aged(slot.stale)
-        if -hit.ttl_left_s > slot.policy.stale_if_error_s:
-            return False
-        if slot.flight is not None and not slot.flight.is_over:
+        if slot.flight is not None:
             slot.flight.land(Landed(None, None, slot.stale))
-        record = turn.record
         record.cache, used = "stale", record.usage
         await self._give(turn, request, hit.entry, hit_headers(hit))
         record.usage = used  # what the upstream may bill for its failure
@@ -371,6 +396,46 @@ class Pipeline:
     # ------------------------------------------------------------------ upstream
 
     async def _forward(self, turn: Turn, request: Request, decision: Decision, slot: Slot | None, grant: Grant) -> None:
+        """Have the answer made, for all who wait for it, and give it to this client."""
+        flight = None if slot is None else slot.flight
+        making = self._make(turn, request, decision, slot, grant)
+        made = await (making if flight is None else flight.fly(making))
+        if flight is not None and flight.is_opener_gone:
+            turn = replace(turn, client=Gone())
+        if isinstance(made, Relay):
+            await self._relay(turn, request, made, slot)
+        else:
+            await self._pass_on(turn, made)
+
+    async def _make(
+        self, turn: Turn, request: Request, decision: Decision, slot: Slot | None, grant: Grant
+    ) -> Relay | Whole:
+        """A whole answer, accounted for and kept, or the beginning of a stream."""
+        record = turn.record
+        answer = await self._call(turn, request, decision)
+        record.target = answer.target
+        if isinstance(answer, EventStream):
+            try:
+                collector = await self._collector(turn, request, answer, grant)
+            except BaseException:
+                answer.close()
+                self._book_prompt(record)
+                raise
+            flight = None if slot is None else slot.flight
+            relay = Relay(answer, collector, on_end=None if flight is None else flight.wake)
+            if flight is not None:
+                flight.carry(relay, partial(self._conclude, record, request, relay, slot), relay.stop)
+            return relay
+        if answer.status in _STALE_IF and self._stale(slot) is not None:
+            raise UpstreamUnavailable(f"The model API answered {answer.status}.")
+        transcript = None
+        if answer.status == 200:
+            transcript = read_answer(turn.endpoint, answer.body)
+            await self._charge(record, request, transcript)
+        is_stored = self._land(record, slot, transcript, answer)
+        return Whole(answer, is_stored, is_complete=transcript is not None and transcript.is_complete)
+
+    async def _call(self, turn: Turn, request: Request, decision: Decision) -> Answer | EventStream:
         record = turn.record
         headers = turn.incoming.once(wire_headers.to_upstream_as_ours)
         if record.caller is not None and record.caller.has_own_credentials:
@@ -381,41 +446,25 @@ class Pipeline:
             body=partial(outgoing_body, turn.endpoint, request),
             is_stream=request.is_stream,
         )
-        flight = None if slot is None else slot.flight
-        call = self.upstreams.call(decision.targets, outgoing, record.attempts)
         began = self.clock.monotonic()
         try:
-            answer = await (call if flight is None else flight.fly(call))
+            return await self.upstreams.call(decision.targets, outgoing, record.attempts)
         except (UpstreamTimeout, asyncio.CancelledError) as error:
             if not isinstance(error, UpstreamTimeout) or error.was_sent:
                 self._book_prompt(record)
             raise
         finally:
             record.upstream_s = self.clock.monotonic() - began
-        record.target = answer.target
-        if flight is not None and flight.is_opener_gone:
-            turn = replace(turn, client=Gone())
-        if isinstance(answer, EventStream):
-            await self._relay(turn, request, answer, slot, await self._collector(turn, request, answer, grant))
-        else:
-            await self._pass_on(turn, request, answer, slot)
 
-    async def _pass_on(self, turn: Turn, request: Request, answer: Answer, slot: Slot | None) -> None:
-        """Account for a whole answer, then send it on as it came."""
-        record = turn.record
-        transcript = None
-        if answer.status in _STALE_IF and await self._give_stale(turn, request, slot):
-            return
-        if answer.status == 200:
-            transcript = read_answer(turn.endpoint, answer.body)
-            await self._charge(record, request, transcript)
-        is_stored = self._land(record, slot, transcript, answer)
+    async def _pass_on(self, turn: Turn, made: Whole) -> None:
+        """Send a whole answer on as it came."""
+        record, answer = turn.record, made.answer
         headers = [
             *wire_headers.to_client(answer.headers, are_limits_ours=bool(record.standing)),
-            *_cache_status(record, is_stored=is_stored),
+            *_cache_status(record, is_stored=made.is_stored),
         ]
         await self._answer(turn, answer.status, headers, answer.body)
-        record.is_success = transcript is not None and transcript.is_complete
+        record.is_success = made.is_complete
 
     async def _collector(self, turn: Turn, request: Request, stream: EventStream, grant: Grant) -> Collector:
         """What looks at `stream` as it goes by; where a budget or a rate counts its tokens, no more than were reserved
@@ -443,28 +492,22 @@ class Pipeline:
         grant.follow(look)
         return collector
 
-    async def _relay(
-        self, turn: Turn, request: Request, stream: EventStream, slot: Slot | None, collector: Collector
-    ) -> None:
-        """Relay a stream as it comes, to all who read along, and account for it when it is over, however it ends."""
+    async def _relay(self, turn: Turn, request: Request, relay: Relay, slot: Slot | None) -> None:
+        """Relay a stream as it comes, and account for it when it is over, however it ends."""
         record, flight = turn.record, None if slot is None else slot.flight
-        relay = Relay(stream, collector, on_end=None if flight is None else flight.wake)
-        conclude = partial(self._conclude, record, request, relay, slot)
-        if flight is not None:
-            flight.carry(relay, conclude, relay.stop)
         try:
             headers = [
-                *wire_headers.to_client(stream.headers, are_limits_ours=bool(record.standing)),
+                *wire_headers.to_client(relay.stream.headers, are_limits_ours=bool(record.standing)),
                 *_cache_status(record, is_stored=False),
             ]
-            await self._begin(turn, stream.status, headers)
-            await relay.to(turn.client, hides_usage=collector.hides_usage)
+            await self._begin(turn, relay.stream.status, headers)
+            await relay.to(turn.client, hides_usage=relay.collector.hides_usage)
         except (ConnectionError, asyncio.CancelledError):
             if flight is not None:
                 await flight.outstay(lambda: relay.is_over)
             raise
         finally:
-            await (conclude() if flight is None else flight.conclude())
+            await (self._conclude(record, request, relay, slot) if flight is None else flight.conclude())
         await self._end(turn, relay)
 
     async def _conclude(self, record: Record, request: Request, relay: Relay, slot: Slot | None) -> None:

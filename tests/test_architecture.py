@@ -15,6 +15,7 @@ FLOORS = (  # a room may import itself and what lies on a floor below; rooms of 
     {"config"},
     {"resp"},
     {"wire", "kv", "sql", "tables"},
+    {"cluster"},
     {"migrations"},
     {"auth", "prompts", "tokens", "routing", "cache", "admission", "upstream", "accounting", "telemetry"},
     {"ending"},
@@ -33,7 +34,7 @@ APART = {"simulator": {"errors", "clock", "values", "wire", "tokens"}}
 
 HEAVY = (
     *("genai_prices", "numpy", "openai", "opentelemetry", "scipy", "sklearn"),
-    *("gateway.kv", "gateway.simulator"),  # for redis, and for what few ever start
+    *("gateway.kv", "gateway.cluster", "gateway.simulator"),  # for redis, and for what few ever start
     "asyncpg",
     "watchfiles",
 )

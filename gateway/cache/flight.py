@@ -35,6 +35,7 @@ class Flight(Generic[Live, Landed]):
     """One call under way. All methods but the awaited ones take effect at once, between two turns of the loop."""
 
     __slots__ = (
+        "_is_closed",
         "_land",
         "_landing",
         "_on_over",
@@ -83,7 +84,8 @@ class Flight(Generic[Live, Landed]):
         self.error: GatewayError | None = None
         self._stop: Callable[[], object] | None = None
         self._land: Callable[[], Coroutine[Any, Any, None]] | None = None
-        self._landing: asyncio.Task[None] | bool = False
+        self._landing: asyncio.Task[None] | None = None
+        self._is_closed = False
         self._waiters: list[asyncio.Future[None]] = []
 
     # ------------------------------------------------------------------ everybody
@@ -98,23 +100,30 @@ class Flight(Generic[Live, Landed]):
         self.readers += 1
 
     def leave(self) -> None:
-        """One reader less; the last one stops the call."""
+        """One reader less; the last one stops the call, and nobody joins it any more."""
         self.readers -= 1
         if not self.readers and self._stop is not None:
+            self._close()
             self._stop()
 
     async def conclude(self) -> None:
-        """Have what has been read to its end landed, once, whoever comes first; returns when that is done."""
-        if not self._landing:
+        """Have what has been read to its end landed, once, by whoever comes first; returns when that is done.
+
+        It takes no longer than counting does, so even who is cancelled waits for it: the bill depends on it.
+        """
+        if self._landing is None:
             assert self._land is not None
-            if self.readers <= 1:
-                self._landing = True
-                await self._land()
-                return
             self._landing = asyncio.create_task(self._land(), name="land a flight")
             self._landing.add_done_callback(self._wake)
-        while isinstance(self._landing, asyncio.Task) and not self._landing.done():
-            await self.change()
+        cancelled: asyncio.CancelledError | None = None
+        while not self._landing.done():
+            try:
+                await self.change()
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        self._landing.result()
 
     # ------------------------------------------------------------------ the opener
 
@@ -179,8 +188,13 @@ class Flight(Generic[Live, Landed]):
     def _end(self, *, is_joinable: bool = False) -> None:
         self.is_over = True
         if not is_joinable:
-            self._on_over(self)
+            self._close()
         self._wake()
+
+    def _close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._on_over(self)
 
     def _wake(self, _: object = None) -> None:
         waiters, self._waiters = self._waiters, []

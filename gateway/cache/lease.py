@@ -58,6 +58,9 @@ class Leases:
         self._process = secrets.token_hex(8)
         self._marker = _MAGIC + self._process.encode()
         self._held: set[str] = set()
+        self._unwanted: set[str] = set()
+        """Markers that may stand there, and for which nothing comes."""
+        self._letting_go: set[asyncio.Task[None]] = set()
         self._refused_until_s = 0.0
         self._beating: asyncio.Task[None] | None = None
 
@@ -67,12 +70,17 @@ class Leases:
             return await self._kv.get(name)
         try:
             found = await self._kv.get_or_set(name, self._marker, _MARKER_S)
+        except asyncio.CancelledError:
+            self._let_go(name)
+            raise
         except StoreUnavailable as error:
+            if error.may_have_run:
+                self._hold(name)
             if error.may_have_run or not self._kv.is_up:
                 raise
             self._refused_until_s = self._clock.monotonic() + _REFUSED_S
             return await self._kv.get(name)
-        if found is None:
+        if found is None or found == self._marker:
             self._hold(name)
         return found
 
@@ -88,11 +96,16 @@ class Leases:
         self._held.discard(name)
 
     async def release(self, name: str) -> None:
-        """No entry will come of it."""
+        """No entry will come of it. Where the store does not answer now, it is told when it does."""
         if name in self._held:
             self._held.discard(name)
-            with suppress(StoreUnavailable):  # it ends by itself
-                await self._kv.run(self._release, name, self._marker)
+            self._unwanted.add(name)
+            await self._tidy(name)
+
+    async def _tidy(self, name: str) -> None:
+        with suppress(StoreUnavailable):
+            await self._kv.run(self._release, name, self._marker)
+            self._unwanted.discard(name)
 
     async def outwait(self, name: str, marker: bytes) -> bytes | None:
         """The entry that takes the place of another's `marker`; None if none does, and this process is to go itself."""
@@ -107,16 +120,28 @@ class Leases:
                 if value != marker:
                     return None if value is None or value.startswith(_MAGIC) else value
                 silent = silent + 1 if sign is None else 0
-            if await self._kv.run(self._take, name, marker, self._marker, round(_MARKER_S * 1000)):
-                self._hold(name)
+            self._hold(name)
+            await self._kv.run(self._take, name, marker, self._marker, round(_MARKER_S * 1000))
         except StoreUnavailable:
             pass
+        except asyncio.CancelledError:
+            self._let_go(name)
+            raise
         return None
 
     async def close(self) -> None:
         if self._beating is not None:
             self._beating.cancel()
             await asyncio.wait([self._beating])
+        if self._letting_go:
+            await asyncio.wait(self._letting_go)
+
+    def _let_go(self, name: str) -> None:
+        """A lookup was cancelled, and the marker may stand there: others would wait for it while this process lives."""
+        self._held.add(name)
+        task = asyncio.create_task(self.release(name), name="release a cache lease")
+        self._letting_go.add(task)
+        task.add_done_callback(self._letting_go.discard)
 
     def _hold(self, name: str) -> None:
         self._held.add(name)
@@ -126,9 +151,11 @@ class Leases:
     async def _beat(self) -> None:
         idle = 0
         while idle < _IDLE_BEATS:
-            idle = 0 if self._held else idle + 1
+            idle = 0 if self._held or self._unwanted else idle + 1
             with suppress(StoreUnavailable):
                 await self._kv.set(_alive(self._process), b"1", _ALIVE_S)
+                for name in list(self._unwanted):
+                    await self._tidy(name)
             await asyncio.sleep(_BEAT_S)
 
 

@@ -37,8 +37,8 @@ _READ = (
     "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
     "return {now, redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+')}"
 )
-_SWEEP = (
-    "local found = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3]) "
+_SWEEP = (  # what a scan finds is on this server, though in a cluster not in one slot
+    "#!lua flags=allow-cross-slot-keys\nlocal found = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3]) "
     "for _, name in ipairs(found[2]) do redis.call('UNLINK', name) end return {found[1], #found[2]}"
 )
 
@@ -99,9 +99,12 @@ class SharedStore:
 
     async def sweep(self, pattern: str) -> int:
         """Delete all entries of `pattern`; how many there were. For a background task: it takes what it takes."""
+        return sum([await self._sweep_one(server, pattern) for server in self._kv.servers])
+
+    async def _sweep_one(self, server: "Kv", pattern: str) -> int:
         cursor, swept = "0", 0
         while True:
-            answer = await self._kv.run(self._sweep, _LOG, cursor, f"{PREFIX}{pattern}:*", _SWEPT_AT_ONCE)
+            answer = await server.run_here(self._sweep, cursor, f"{PREFIX}{pattern}:*", _SWEPT_AT_ONCE)
             assert isinstance(answer, list)
             cursor = _text(answer[0])
             swept += int(answer[1])

@@ -369,10 +369,10 @@ class Config(Section):
     server: Server = Server()
     store: str = Field(
         "memory",
-        pattern=r"^(memory|rediss?://\S+)$",
+        pattern=r"^(memory|rediss?(\+cluster|\+sentinel)?://\S+)$",
         examples=["memory", "redis://localhost:6379/0"],
         repr=False,  # its URL may hold a password
-        description="memory, redis://… or rediss://…",
+        description="memory, redis://…, redis+cluster://… or redis+sentinel://…; rediss for TLS",
     )
     store_timeout_s: Seconds = Field(0.05, description="one command; beyond it the store counts as away")
     lease_s: float = Field(

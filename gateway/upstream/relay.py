@@ -73,6 +73,11 @@ class Relay:
         finally:
             del self._next[client]
 
+    async def to_its_end(self) -> None:
+        """Have all of it pulled, for one who waits for the whole."""
+        while not self.is_over:
+            await (self._change() if self._is_pulling else self._pull())
+
     def stop(self) -> None:
         """Nobody wants the rest."""
         if not self.is_over:

@@ -127,6 +127,19 @@ async def test_an_opener_that_leaves_in_the_middle_of_a_stream_harms_nobody() ->
         assert len(up.requests) == 1
 
 
+async def test_who_waits_for_the_whole_gets_it_when_the_stream_s_own_client_has_left() -> None:
+    release = asyncio.Event()
+    step = Stream([event(CHUNKS[0]), event(CHUNKS[1]), release, *(event(chunk) for chunk in CHUNKS[2:]), DONE])
+    async with ScriptedUpstream(step) as up, gateway(cached(up.base_url)) as gw:
+        opener = await begin(gw, "key-of-a-1234")
+        whole = asyncio.create_task(gw.chat(key="key-of-b-1234"))
+        await until_waiting(gw, 2)
+        opener.close()
+        release.set()
+        assert text(await whole) == "Hello there."
+        assert len(up.requests) == 1
+
+
 @pytest.mark.parametrize("leaves_first", [0, 1])
 async def test_the_call_ends_with_its_last_reader(leaves_first: int) -> None:
     step = Stream([event(CHUNKS[0]), asyncio.Event()])
