@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import os
 import pwd
+import resource
 import signal
 import socket
 import subprocess
@@ -59,8 +60,12 @@ class PostgresServer:
     def url(self) -> str:
         return f"postgresql://postgres:a-password@127.0.0.1:{self.port}/postgres"
 
-    def start(self) -> None:
-        """Returns when it answers. Does nothing if it runs, but for thawing it."""
+    def start(self, *, largest_file: int = resource.RLIM_INFINITY) -> None:
+        """Returns when it answers. Does nothing if it runs, but for thawing it.
+
+        With `largest_file`, no file of it grows past so many bytes, as on a full disk; 16 MB leave it its log, whose
+        files have that size from the start.
+        """
         if self._child and self._child.poll() is None:
             self.thaw()
             return
@@ -72,6 +77,9 @@ class PostgresServer:
                 stdout=log,
                 stderr=log,
                 user=self._user,
+                preexec_fn=lambda: resource.setrlimit(
+                    resource.RLIMIT_FSIZE, (largest_file, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
+                ),
             )
         give_up_at = time.monotonic() + START_TIMEOUT_S
         while not _answers(self.port):
@@ -122,12 +130,15 @@ class PostgresServer:
         return self._child
 
     def _signal(self, how: signal.Signals) -> None:
-        """To the postmaster and its children, each of which leads a session of its own."""
+        for pid in self._pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, how)
+
+    def _pids(self) -> list[int]:
+        """The postmaster and its children, each of which leads a session of its own."""
         pid = self._running().pid
         listing = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
-        for each in (pid, *map(int, listing.stdout.split())):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(each, how)
+        return [pid, *map(int, listing.stdout.split())]
 
     def _end(self, how: signal.Signals) -> None:
         child = self._running()
