@@ -62,6 +62,44 @@ def test_with_one_price_for_all_the_classes_do_not_matter(usage: Usage, price: i
     assert cost_nanousd(usage, flat) == cost_nanousd(Usage(input=usage.input + usage.output, output=0), flat)
 
 
+CLASSES = Rates(1_000, 100, 4_000, cache_write=1_250, audio_input=10_000, audio_output=20_000)
+
+
+def test_every_class_of_tokens_has_its_own_price() -> None:
+    usage = Usage(1000, 100, cached_input=400, cache_write=300, audio_input=200, audio_output=60, reasoning=30)
+    assert cost_nanousd(usage, CLASSES) == 400 // 10 + 300 * 1_250 // 1000 + 200 * 10 + 100 * 1 + 60 * 20 + 40 * 4
+
+
+def test_writes_to_the_upstreams_cache_cost_as_input_where_nobody_says_otherwise() -> None:
+    assert cost_nanousd(Usage(1000, 0, cache_write=600), Rates(1_000, 100, 4_000)) == 1000
+
+
+def test_a_long_prompt_pays_its_step_for_the_whole_request() -> None:
+    steps = Rates(1_000, 100, 4_000, longer=((1000, Rates(2_000, 200, 6_000)), (5000, Rates(3_000, 300, 9_000))))
+    assert cost_nanousd(Usage(1000, 10), steps) == 1000 + 40
+    assert cost_nanousd(Usage(1001, 10), steps) == 2002 + 60
+    assert cost_nanousd(Usage(6000, 10, cached_input=1000), steps) == 15_000 + 300 + 90
+
+
+def test_a_class_of_service_multiplies_also_past_a_step() -> None:
+    rates = Rates(1_000, 100, 4_000, longer=((1000, Rates(2_000, 200, 6_000)),), service_tiers={"flex": 500})
+    assert cost_nanousd(Usage(100, 10, service_tier="flex"), rates) == 70
+    assert cost_nanousd(Usage(2000, 0, service_tier="flex"), rates) == 2000
+    assert cost_nanousd(Usage(100, 10, service_tier="scale"), rates) == 140
+
+
+def test_a_discount_is_rounded_once_with_the_rest() -> None:
+    assert cost_nanousd(Usage(3, 0, service_tier="flex"), Rates(333, 0, 0, service_tiers={"flex": 500})) == 0
+    assert cost_nanousd(Usage(4, 0, service_tier="flex"), Rates(333, 0, 0, service_tiers={"flex": 500})) == 1
+
+
+def test_sound_without_a_price_is_no_text() -> None:
+    heard = Usage(1000, 0, audio_input=1)
+    assert price_call(heard, GPT_4O_MINI, source="computed") is None
+    assert price_call(heard, CLASSES, source="computed") == Cost(999 + 10, "computed")
+    assert price_call(Usage(1, 1, audio_output=1), GPT_4O_MINI, source="computed") is None
+
+
 def test_what_the_upstream_reports_wins() -> None:
     usage = Usage(input=1_000, output=0, cost_nanousd=7)
     assert price_call(usage, GPT_4O_MINI, source="computed") == Cost(7, "reported")
