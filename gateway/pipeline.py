@@ -17,7 +17,7 @@ from functools import partial
 from typing import Literal
 
 from gateway.accounting.book import book
-from gateway.accounting.cost import cost_nanousd
+from gateway.accounting.cost import charged_nanousd, cost_nanousd, most_nanousd
 from gateway.accounting.prices import PriceTable
 from gateway.admission.admit import HIT, Admission, CheapWanted, Demand
 from gateway.admission.keeper import Grant
@@ -62,6 +62,7 @@ from gateway.wire.errors import shape_of
 from gateway.wire.headers import Pairs
 from gateway.wire.outgoing import outgoing_body
 from gateway.wire.reader import Reader
+from gateway.wire.usage import word
 
 KB = 1 << 10
 _STALE_IF = frozenset({500, 502, 503, 504})
@@ -212,7 +213,7 @@ class Pipeline:
                 return
             found = None
         is_background = turn.endpoint.is_background(request)
-        demand = self._demand(record, decision, may_be_cheap=may_be_cheap, is_background=is_background)
+        demand = self._demand(record, request, decision, may_be_cheap=may_be_cheap, is_background=is_background)
         flight = None if found is None else found.flight
         with flight or nullcontext():
             if record.step == "cache_only":
@@ -226,8 +227,9 @@ class Pipeline:
                         raise
                 finally:  # also when the client left: what was used is in the record by then
                     if record.usage is not None:
+                        rates = self.prices.rates(record.target) if record.target is not None else None
                         used = record.usage.input + record.usage.output
-                        grant.settle(used, record.cost.nanousd if record.cost is not None else 0)
+                        grant.settle(used, charged_nanousd(record.cost, record.usage, rates))
 
     # ------------------------------------------------------------------ cache
 
@@ -544,7 +546,9 @@ class Pipeline:
         if not count_alike(counted_for, model):
             record.estimate = await self.counter.estimate(request, model)
 
-    def _demand(self, record: Record, decision: Decision, *, may_be_cheap: bool, is_background: bool) -> Demand:
+    def _demand(
+        self, record: Record, request: Request, decision: Decision, *, may_be_cheap: bool, is_background: bool
+    ) -> Demand:
         """The most that the request may use: its prompt and all it may generate, at the dearest of its targets."""
         assert record.estimate is not None
         prompt, completion = record.estimate.prompt_tokens, record.estimate.completion_tokens
@@ -557,11 +561,12 @@ class Pipeline:
             (target.model for target, rate in zip(decision.targets, rates, strict=True) if rate is None), None
         )
         priced = [rate for rate in rates if rate is not None]
+        most = partial(most_nanousd, service_tier=word(request.fields.get("service_tier")))
         return Demand(
             tokens=None if completion is None else prompt + completion,
-            nanousd=max((cost_nanousd(Usage(prompt, completion or 0), rate) for rate in priced), default=0),
+            nanousd=max((most(prompt, completion or 0, rate) for rate in priced), default=0),
             prompt_tokens=prompt,
-            prompt_nanousd=max((cost_nanousd(Usage(prompt, 0), rate) for rate in priced), default=0),
+            prompt_nanousd=max((most(prompt, 0, rate) for rate in priced), default=0),
             unpriced=unpriced,
             may_be_cheap=may_be_cheap,
             is_background=is_background,

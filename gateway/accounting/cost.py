@@ -45,6 +45,25 @@ def cost_nanousd(usage: Usage, rates: Rates) -> int:
     return (pico * share + whole // 2) // whole
 
 
+def most_nanousd(prompt: int, completion: int, rates: Rates, *, service_tier: str | None = None) -> int:
+    """The most that so many tokens of text may cost, all of them written to the upstream's cache where that is dearer.
+
+    `service_tier`: what the request asks for. A dearer class counts; a cheaper one is not certain to be given.
+    """
+    writes = prompt if rates.cache_write is not None and rates.cache_write > rates.input else 0
+    usage = Usage(prompt, completion, cache_write=writes)
+    if service_tier is not None and rates.service_tiers.get(service_tier, FULL_PRICE) > FULL_PRICE:
+        usage = replace(usage, service_tier=service_tier)
+    return cost_nanousd(usage, rates)
+
+
+def charged_nanousd(cost: Cost | None, usage: Usage, rates: Rates | None) -> int:
+    """What a budget is charged for a call: its cost, or where a class of its tokens has no price, what text costs."""
+    if cost is not None:
+        return cost.nanousd
+    return 0 if rates is None else cost_nanousd(usage, rates)
+
+
 def is_priced(usage: Usage, rates: Rates) -> bool:
     """Whether `rates` has a price for every class of tokens in `usage`."""
     return not (

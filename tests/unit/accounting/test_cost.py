@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.accounting.cost import cost_nanousd, price_call, waste_nanousd
+from gateway.accounting.cost import charged_nanousd, cost_nanousd, most_nanousd, price_call, waste_nanousd
 from gateway.values import Cost, Rates, Usage
 
 GPT_4O_MINI = Rates(input=150_000, cached_input=75_000, output=600_000)
@@ -91,6 +91,21 @@ def test_a_class_of_service_multiplies_also_past_a_step() -> None:
 def test_a_discount_is_rounded_once_with_the_rest() -> None:
     assert cost_nanousd(Usage(3, 0, service_tier="flex"), Rates(333, 0, 0, service_tiers={"flex": 500})) == 0
     assert cost_nanousd(Usage(4, 0, service_tier="flex"), Rates(333, 0, 0, service_tiers={"flex": 500})) == 1
+
+
+def test_the_most_that_a_request_may_cost_counts_dear_writes_and_dear_classes_only() -> None:
+    rates = Rates(1_000, 100, 4_000, cache_write=1_250, service_tiers={"flex": 500, "priority": 2000})
+    assert most_nanousd(1000, 10, rates) == 1250 + 40
+    assert most_nanousd(1000, 10, rates, service_tier="priority") == 2 * (1250 + 40)
+    assert most_nanousd(1000, 10, rates, service_tier="flex") == 1250 + 40
+    assert most_nanousd(1000, 10, Rates(1_000, 100, 4_000, cache_write=900)) == 1000 + 40
+
+
+def test_a_budget_is_charged_the_text_of_what_has_no_price() -> None:
+    heard = Usage(1000, 10, audio_input=1000)
+    assert charged_nanousd(None, heard, GPT_4O_MINI) == 150_000 + 6_000
+    assert charged_nanousd(Cost(7, "reported"), heard, GPT_4O_MINI) == 7
+    assert charged_nanousd(None, heard, None) == 0
 
 
 def test_sound_without_a_price_is_no_text() -> None:
