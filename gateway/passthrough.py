@@ -39,8 +39,9 @@ from gateway.wire.passing import Passing
 SWITCHING_PROTOCOLS = 101
 _PATH = re.compile(r"/v1(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)+/?")
 """RFC 3986 segments, none empty."""
-_TRICKS = re.compile(r"/\.\.?(?:/|$)|%(?:2e|2f|5c|25|00)", re.IGNORECASE)
-"""What some server on the way might read as another path: dot segments, encoded dots, slashes, percent signs, NUL."""
+_TRICKS = re.compile(r"/\.\.?(?:[/;]|$)|%(?:2e|2f|5c|25|00|0a|0d|c0|c1)", re.IGNORECASE)
+"""What some server on the way might read as another path: dot segments, with parameters too, encoded dots, slashes,
+percent signs, line ends, NUL, and the bytes that begin overlong UTF-8."""
 _TELLING = ("application/json", "text/event-stream")
 """Content types of answers that may report usage."""
 _END_TO_END = frozenset({"content-length", "content-encoding", "accept-encoding"})

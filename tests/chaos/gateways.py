@@ -47,7 +47,8 @@ def config(upstreams: Mapping[str, Any], **sections: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def running(document: Mapping[str, Any]) -> AsyncIterator[Running]:
     port, admin = free_port(), free_port()
-    server = {"port": port, "admin": {"port": admin}, **document.get("server", {})}
+    given = document.get("server", {})
+    server = {**given, "port": port, "admin": {**given.get("admin", {}), "port": admin}}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "gateway.yaml").write_text(json.dumps({**document, "server": server}))
