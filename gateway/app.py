@@ -31,9 +31,11 @@ from gateway.config.model import Config, Server
 from gateway.errors import BadRequest, ConfigError, DatabaseUnavailable, StoreUnavailable
 from gateway.explain import Explainer
 from gateway.lasting import Lasting
+from gateway.learning import Learning
 from gateway.passthrough import Passthrough
 from gateway.pipeline import Pipeline
 from gateway.record import Record
+from gateway.routing.labels import Labels
 from gateway.routing.match import RouteTable
 from gateway.routing.router import Router
 from gateway.sql import Database
@@ -95,6 +97,7 @@ class Gateway:
     pipeline: Pipeline
     passthrough: Passthrough
     catalog: Catalog
+    learning: Learning
     metrics: Metrics
     clock: Clock
     answers: Mapping[str, Answer]
@@ -162,6 +165,10 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
         routes = RouteTable(config.routes)
         upstreams = Upstreams(clients)
         router = Router(config, loaded.folder, is_up=upstreams.health.is_up)
+        labels = await _labels(config, clock, stack)
+        learning = await stack.enter_async_context(
+            Learning(config, router, labels, identifier, upstreams, prices, clock, observe)
+        )
 
         def come_into_force() -> None:
             if lasting.health is not None:
@@ -173,6 +180,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
             metrics.label = prices.label
             _read_at_scrape(metrics, loaded, upstreams, clock, kv, admission)
             _read_of_database(metrics, ledger, issued)
+            _read_of_router(metrics, router, learning, labels)
 
         pipeline = Pipeline(
             identifier=identifier,
@@ -186,6 +194,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
             prices=prices,
             lengths=lasting.lengths,
             waste=waste,
+            learning=learning,
             clock=clock,
             observe=observe,
             unknown_price=config.unknown_price,
@@ -197,6 +206,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
             pipeline=pipeline,
             passthrough=Passthrough(identifier, routes, upstreams, admission, prices, clock, observe),
             catalog=Catalog(identifier, routes, upstreams),
+            learning=learning,
             metrics=metrics,
             clock=clock,
             answers={
@@ -276,6 +286,24 @@ async def _recall(database: Database, admission: Admission) -> None:
         except DatabaseUnavailable as error:
             log.warning("budgets: what was spent before cannot be read yet: %s", error)
             await asyncio.sleep(_RECALL_PAUSE_S)
+
+
+async def _labels(config: Config, clock: Clock, stack: AsyncExitStack) -> Labels | None:
+    """What the classifier learns from, over a connection of its own: the ledger's writes come first."""
+    if config.ledger == "none":
+        return None
+    database = await stack.enter_async_context(Database(config.ledger))
+    return await stack.enter_async_context(Labels(database, clock, retention_days=config.ledger_retention_days))
+
+
+def _read_of_router(metrics: Metrics, router: Router, learning: Learning, labels: Labels | None) -> None:
+    metrics.gauge("gateway_router_threshold", router.thresholds)
+    metrics.gauge("gateway_router_drift", router.drift)
+    metrics.gauge("gateway_router_brier", router.brier)
+    metrics.gauge("gateway_router_bias", router.bias)
+    metrics.gauge("gateway_router_shadows_total", lambda: dict(learning.shadows))
+    metrics.gauge("gateway_feedback_total", lambda: dict(learning.feedbacks))
+    metrics.gauge("gateway_router_labels_dropped_total", lambda: {(): labels.dropped if labels else 0})
 
 
 async def _refresh_keys(issued: IssuedKeys | None, _: Mapping[str, Any]) -> bool:

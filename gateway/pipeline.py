@@ -41,6 +41,7 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.exchange import Client, Gone, Incoming
+from gateway.learning import Learning
 from gateway.record import Record
 from gateway.routing.match import RouteTable
 from gateway.routing.router import Router
@@ -131,6 +132,7 @@ class Pipeline:
     prices: PriceTable
     lengths: Lengths
     waste: WasteWatch
+    learning: Learning
     clock: Clock
     observe: Callable[[Record], None]
     """Told of every finished record: metrics and log."""
@@ -167,6 +169,7 @@ class Pipeline:
         cheaper = self.router.cheaper(decision)
         if cheaper is not None and record.step in ("cheap", "cap"):
             decision, cheaper = cheaper, None
+        decision = self.learning.plan(caller, route, decision)
         try:
             await self._attend(turn, request, route, decision, counting_model, may_be_cheap=cheaper is not None)
         except CheapWanted:
@@ -222,6 +225,7 @@ class Pipeline:
                 try:
                     await self._forward(turn, request, decision, found, grant)
                     self.waste.offer(record, request)
+                    self.learning.offer(turn.endpoint, request, route, record)
                 except UpstreamError:
                     if not await self._give_stale(turn, request, found):
                         raise
@@ -517,7 +521,8 @@ class Pipeline:
         relay.stop()
         collector = relay.collector
         is_usable = relay.error is None and not relay.is_stopped
-        transcript = collector.finish(want_body=is_usable and slot is not None and not collector.is_cut)
+        is_wanted = slot is not None or (record.decision is not None and record.decision.is_shadowed)
+        transcript = collector.finish(want_body=is_usable and is_wanted and not collector.is_cut)
         await self._charge(record, request, transcript)
         record.is_cut = collector.is_cut
         if is_usable and not transcript.is_complete:
@@ -579,6 +584,8 @@ class Pipeline:
     async def _charge(self, record: Record, request: Request, transcript: Transcript) -> None:
         """Book what an answer used: as the upstream reported it, else as we count it."""
         record.finish_reason = transcript.finish_reason
+        if record.decision is not None and record.decision.is_shadowed and transcript.is_complete:
+            record.answer = transcript.body
         if record.decision is not None and record.target is not None:
             await self._recount(record, request, record.decision.targets[0].model, record.target.model)
         if transcript.usage is not None:

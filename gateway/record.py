@@ -60,6 +60,8 @@ class Record:
     standing: dict[str, Standing] = field(default_factory=dict)
     """`requests` and `tokens`, where a rate limit of ours applies."""
     attempts: list[Attempt] = field(default_factory=list)
+    answer: bytes | None = None
+    """The whole answer, where it is to be compared with the other tier's."""
     status: int = 0
     """What the client was sent; 499 when it left first."""
     error: str | None = None

@@ -124,3 +124,39 @@ issued_keys_version = Table(
     Column("id", Integer, primary_key=True, autoincrement=False, doc="1: there is one row"),
     Column("version", BigInteger, nullable=False, doc="counts changes, for whoever looks for them"),
 )
+
+# ------------------------------------------------------------------ what the router learns from
+
+router_samples = Table(
+    "router_samples",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+    Column("key_name", Text, nullable=False, doc="who asked: feedback counts from nobody else"),
+    Column("route", Text, nullable=False),
+    Column("tier", Text, nullable=False, doc="where it went"),
+    Column("probability", Float, nullable=False, doc="as the classifier of that time had it"),
+    Column("propensity", Float, doc="chance that it went there, where chance decided; else null"),
+    Column("features", Text, nullable=False, doc="what the classifier saw, as JSON: routing/samples.py"),
+    Column("text", Text, doc="the question itself, where the operator has it kept"),
+)
+
+router_outcomes = Table(
+    "router_outcomes",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+    Column("judge", Text, nullable=False),
+    Column("weak", Float, nullable=False, doc="how the cheap tier did, 0 to 1"),
+    Column("strong", Float, nullable=False, doc="how the expensive tier did, 0 to 1"),
+)
+
+router_feedback = Table(
+    "router_feedback",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("key_name", Text, primary_key=True, doc="who says so"),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+    Column("score", Float, nullable=False, doc="-1 to 1"),
+    Column("comment", Text),
+)

@@ -152,6 +152,8 @@ class Decision:
     """What a saving by tier is measured against: the expensive tier's first target, on `auto` routes."""
     rule: str | None = None
     """Which of the route's rules decided, and where it found what it looks for."""
+    is_shadowed: bool = False
+    """The other tier is to answer as well, for comparison."""
 
 
 @value

@@ -3,6 +3,7 @@
 scikit-learn takes seconds to import, so the offline half is imported by the commands that need it.
 """
 
+import asyncio
 import csv
 import shlex
 import sys
@@ -20,7 +21,7 @@ from gateway.accounting.prices import PriceTable
 from gateway.errors import ConfigError
 from gateway.routing.decide import DEFAULT_QUALITY
 from gateway.routing.document import dump
-from gateway.routing.model import Classifier
+from gateway.routing.model import Classifier, shipped_bytes
 from gateway.tokens.encodings import Encodings, encoding_name
 from gateway.values import NANO, Target
 
@@ -33,6 +34,8 @@ SHARE = click.FloatRange(0, 1)
 DATA = click.argument("data", nargs=-1, required=True, type=FILE)
 MODEL = click.option("--model", type=NEW_FILE, help="Model file; default: the one that ships.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+LEDGER = click.option("--from-ledger", "ledger", metavar="URL", help="Labels of a gateway, in its ledger's database.")
+ROUTE = click.option("--route", metavar="NAME", help="Only the labels of this route.")
 RESAMPLES = click.option(
     "--resamples", default=400, show_default=True, type=click.IntRange(10, 100_000), help="Bootstrap draws."
 )
@@ -70,6 +73,21 @@ def _read(paths: tuple[Path, ...], exclude: tuple[str, ...] = ()) -> "Dataset":
         return read(paths, exclude=frozenset(exclude))
 
 
+def _gather(
+    paths: tuple[Path, ...], exclude: tuple[str, ...], ledger: str | None, route: str | None, *, held_out: bool
+) -> "Dataset":
+    """Rows of files and of a ledger together."""
+    if ledger is None:
+        if not paths:
+            raise click.UsageError("expected DATA, or --from-ledger")
+        return _read(paths, exclude)
+    from gateway.routing.offline import labelled
+
+    with _problems():
+        rows = asyncio.run(labelled.read(ledger, route=route, held_out=held_out))
+    return _read(paths, exclude).with_rows(rows) if paths else rows
+
+
 def _load(model: Path | None) -> Classifier:
     with _problems():
         return Classifier.load(model)
@@ -84,10 +102,12 @@ def router() -> None:
 
 
 @router.command()
-@DATA
+@click.argument("data", nargs=-1, type=FILE)
 @click.option("--out", required=True, type=NEW_FILE, help="Model file to write.")
 @click.option("--exclude", multiple=True, metavar="SOURCE", help="Leave out rows of this source; repeatable.")
-def train(data: tuple[Path, ...], out: Path, exclude: tuple[str, ...]) -> None:
+@LEDGER
+@ROUTE
+def train(data: tuple[Path, ...], out: Path, exclude: tuple[str, ...], ledger: str | None, route: str | None) -> None:
     """Fit a classifier on DATA: JSON lines, plain or .gz, each with a text and what came of it.
 
     \b
@@ -95,9 +115,10 @@ def train(data: tuple[Path, ...], out: Path, exclude: tuple[str, ...]) -> None:
     {"text": …, "need": 1}                            only the expensive one would do
     {"text": …, "winner": "cheap"}                    cheap, expensive or tie
 
-    A source, and a subset of it, may say what kind of task a row is.
+    A source, and a subset of it, may say what kind of task a row is. With --from-ledger also, or only, on what a
+    gateway has learned from its own traffic; a fifth of that is left for `gateway router promote`.
     """
-    rows = _read(data, exclude)
+    rows = _gather(data, exclude, ledger, route, held_out=False)
     from gateway.routing.offline import train as training
 
     if len(rows.rows) < training.MIN_ROWS:
@@ -106,6 +127,8 @@ def train(data: tuple[Path, ...], out: Path, exclude: tuple[str, ...]) -> None:
         raise click.UsageError("every prompt has the same outcome: there is nothing to tell apart")
     words = ["gateway", "router", "train", *map(str, data), "--out", str(out)]
     words += [word for source in exclude for word in ("--exclude", source)]
+    words += ["--from-ledger"] if ledger else []  # its URL may hold a password
+    words += ["--route", route] if route else []
     with _progress(training.STEPS) as progress:
         document = training.train(rows, command=shlex.join(words), progress=progress)
     out.write_bytes(dump(document))
@@ -195,6 +218,71 @@ def compare(
         click.echo(orjson.dumps(columns, option=orjson.OPT_INDENT_2).decode())
     else:
         click.echo(transfer.compared_as_text(columns))
+
+
+# ------------------------------------------------------------------ put it in place
+
+
+@router.command()
+@click.argument("candidate", type=FILE)
+@click.argument("data", nargs=-1, type=FILE)
+@click.option(
+    "--over", "file", required=True, type=NEW_FILE, help="Model file in force; not there yet: the shipped one."
+)
+@click.option("--margin", default=0.05, show_default=True, type=SHARE, help="How much worse it may be at the most.")
+@LEDGER
+@ROUTE
+@JSON
+def promote(
+    candidate: Path,
+    data: tuple[Path, ...],
+    file: Path,
+    margin: float,
+    ledger: str | None,
+    route: str | None,
+    as_json: bool,
+) -> None:
+    """Put CANDIDATE in the place of a model, if it is shown to be no worse on held-out DATA or labels of the ledger.
+
+    Refused with exit code 1 otherwise. Running gateways take it up when they reload; `gateway router rollback` takes it
+    back.
+    """
+    rows = _gather(data, (), ledger, route, held_out=True)
+    new, current = _load(candidate), _load(file if file.exists() else None)
+    from gateway.routing.offline import promote as promotion
+
+    if not rows.rows:
+        raise click.UsageError("there are no held-out labels to try it on")
+    trial = promotion.try_out(new, current, rows, margin=margin)
+    if not trial.reasons:
+        former = file.read_bytes() if file.exists() else shipped_bytes()
+        promotion.put_in_place(candidate.read_bytes(), file, former)
+    if as_json:
+        click.echo(orjson.dumps({"promoted": not trial.reasons, "trial": trial}, option=orjson.OPT_INDENT_2).decode())
+    else:
+        for name, change in (("APGR", trial.apgr), ("quality kept", trial.kept)):
+            click.echo(
+                f"{name}: {change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f}), {trial.prompts} prompts"
+            )
+        for reason in trial.reasons:
+            click.echo(f"refused: {reason}", err=True)
+        if not trial.reasons:
+            click.echo(f"{file} is now {candidate}; before: {promotion.previous(file)}. Reload gateways that use it.")
+    if trial.reasons:
+        raise SystemExit(1)
+
+
+@router.command()
+@click.argument("file", type=FILE)
+def rollback(file: Path) -> None:
+    """Put back the model that FILE was before the last promotion."""
+    from gateway.routing.offline import promote as promotion
+
+    if not promotion.previous(file).exists():
+        raise click.ClickException(f"{promotion.previous(file)} is not there: nothing was promoted over {file}")
+    _load(promotion.previous(file))
+    promotion.roll_back(file)
+    click.echo(f"{file} is what it was before. Reload gateways that use it.")
 
 
 # ------------------------------------------------------------------ pick its threshold

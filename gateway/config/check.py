@@ -83,6 +83,7 @@ def _routes(config: Config) -> Iterator[Problem]:
         for j, team in enumerate(route.match.teams or ()):
             yield from _unknown_team((*path, "match", "teams", j), team, config)
         yield from _route_agrees_with_itself(route, path)
+        yield from _learns(route, path, config)
 
 
 def _route_agrees_with_itself(route: Route, path: Path) -> Iterator[Problem]:
@@ -93,6 +94,16 @@ def _route_agrees_with_itself(route: Route, path: Path) -> Iterator[Problem]:
     if route.tier != "auto" and "router" in route.model_fields_set:
         text = "has no effect: only `tier: auto` asks the classifier"
         yield Problem((*path, "router"), text, is_warning=True, rests_on=((*path, "tier"),))
+
+
+def _learns(route: Route, path: Path, config: Config) -> Iterator[Problem]:
+    shadow = route.router.shadow
+    if config.ledger == "none" and (shadow is not None or route.router.explore):
+        place = (*path, "router", "shadow" if shadow is not None else "explore")
+        yield Problem(place, "expected a `ledger`, which keeps what is learned from", rests_on=(("ledger",),))
+    if shadow is not None and shadow.judge_model is not None:
+        target = Target.parse(shadow.judge_model)
+        yield from _unknown_upstream((*path, "router", "shadow", "judge_model"), target.upstream, config)
 
 
 def _keys(config: Config) -> Iterator[Problem]:

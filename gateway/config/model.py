@@ -241,6 +241,24 @@ class Rules(Section):
     always_cheap: Always = Always()
 
 
+class Shadow(Section):
+    """Some answered requests also go to the other tier, to learn which would have done; clients never see that."""
+
+    share: float = Field(gt=0, le=0.5, description="of the requests that the classifier decides")
+    usd_per_day: float = Field(5, gt=0, le=100_000, description="for these calls and their judge, over all processes")
+    judge: Literal["agreement", "schema", "similarity", "model"] = Field(
+        "agreement", description="how the two answers are compared"
+    )
+    judge_model: str | None = Field(None, description="upstream/model that compares them, for judge: model")
+    concurrent: int = Field(2, ge=1, le=64, description="such calls at a time, of each process")
+
+    @model_validator(mode="after")
+    def _judge_and_model(self) -> "Shadow":
+        if (self.judge == "model") != (self.judge_model is not None):
+            raise ValueError("expected judge_model with judge: model, and only there")
+        return self
+
+
 class Router(Section):
     """How `tier: auto` decides."""
 
@@ -252,6 +270,15 @@ class Router(Section):
     threshold: float | None = Field(None, ge=0, le=1, description="expensive from this probability on")
     quality: float | None = Field(None, gt=0, le=1, description="share of the expensive tier's quality to keep")
     sticky: bool = Field(True, description="a conversation that went up stays up")
+    adapt: bool = Field(False, description="send more up while labels show the cheap tier worse than believed")
+    shadow: Shadow | None = None
+    explore: float = Field(
+        0,
+        ge=0,
+        le=0.5,
+        description="share of the requests whose tier a coin decides",
+    )
+    keep_text: bool = Field(False, description="keep the questions that are learned from, not only their features")
 
     @model_validator(mode="after")
     def _one_knob(self) -> "Router":

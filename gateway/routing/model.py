@@ -135,8 +135,7 @@ class Classifier:
         """Read a model file, or the shipped one for None. Raises ConfigError saying what is wrong with the file."""
         if path is not None:
             return cls(document.read(path))
-        shipped = importlib.resources.files("gateway.routing").joinpath("default_router.json")
-        return cls(document.parse(shipped.read_bytes(), name="default_router.json"))
+        return cls(document.parse(shipped_bytes(), name="default_router.json"))
 
     def judge(self, query: str) -> Verdict:
         """Probability in (0, 1) that the expensive model answers `query` better, and how far to believe it.
@@ -165,7 +164,11 @@ class Classifier:
         return min(stricter, key=lambda row: row.quality).threshold if stricter else 0.0
 
     def _judge(self, query: str) -> Verdict:
-        looked_up = self._look_up(features.extract(query))
+        return self.weigh(features.extract(query), query)
+
+    def weigh(self, seen: features.Features, query: str = "") -> Verdict:
+        """As `judge`, of features that are at hand; `query` is asked for its length and script alone."""
+        looked_up = self._look_up(seen)
         shares = softmax(looked_up.logits[: len(self._kinds)])
         share = max(shares)
         place = shares.index(share)
@@ -214,6 +217,10 @@ class Classifier:
         gain = max(-SURE, min(SURE, gain))
         return sigmoid(self._calibration.slope * log((1 + gain) / (1 - gain)) + self._calibration.intercept)
 
+    def known(self, seen: features.Features) -> list[str]:
+        """Those of the words that stand in the vocabulary, sorted."""
+        return sorted(word.decode() for word in seen.words & self._terms.keys())
+
     def strongest(self, query: str, top: int) -> list[tuple[str, float]]:
         """What moved the probability of `query` most, as (feature, probability points), largest first; above 0 is up.
 
@@ -252,6 +259,11 @@ class Classifier:
                 yield f'"{word.decode()}"', [number / looked_up.norm for number in row]
         for name, levels, level in zip(features.SURFACE, self._levels, seen.surface, strict=True):
             yield name.replace("_", " "), self._surface_lanes.unpack(levels[level])
+
+
+def shipped_bytes() -> bytes:
+    """The model file in the package."""
+    return importlib.resources.files("gateway.routing").joinpath("default_router.json").read_bytes()
 
 
 def _kinds(document: Document) -> Iterator[_Kind]:

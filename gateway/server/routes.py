@@ -4,6 +4,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from gateway.server.cors import allow_origin, answer_preflights
+from gateway.server.feedback import take_feedback
 from gateway.server.inference import handler_of
 from gateway.server.keys import IN_FLIGHT, LIVE
 from gateway.server.live import Live
@@ -28,6 +29,7 @@ def traffic_app(live: Live, in_flight: InFlight) -> web.Application:
             *(web.post(f"/v1{endpoint.path}", handler_of(endpoint)) for endpoint in ENDPOINTS),
             web.get("/v1/models", list_models),
             web.get("/v1/models/{id:.+}", retrieve_model),
+            web.post("/v1/feedback", take_feedback),
             web.route("*", "/v1/{path:.*}", pass_through),
             web.get("/healthz", healthz),
         ]

@@ -239,6 +239,45 @@ class Metrics:
                 "Requests without a row in the ledger, because its database was away for too long or refused the row.",
                 kind="counter",
             ),
+            Reading(
+                "gateway_router_threshold",
+                "The classifier's probability from which a request goes up, as it is in force.",
+                ("route",),
+            ),
+            Reading(
+                "gateway_router_drift",
+                "Population stability index of recent decisions against the classifier's training. measure:"
+                " probability, gate_share, known_words, characters. Above 0.25 the traffic is of another kind.",
+                ("route", "measure"),
+            ),
+            Reading(
+                "gateway_router_brier",
+                "Mean squared difference of probability and outcome over the latest labels; absent below 50 of them.",
+                ("route",),
+            ),
+            Reading(
+                "gateway_router_bias",
+                "By how much outcomes exceed probabilities over the latest labels; 0 while that may be chance.",
+                ("route",),
+            ),
+            Reading(
+                "gateway_router_shadows_total",
+                "Answers picked for comparison with the other tier's. result: judged, unjudged, failed, no_budget,"
+                " crowded.",
+                ("route", "result"),
+                kind="counter",
+            ),
+            Reading(
+                "gateway_feedback_total",
+                "What clients thought of answers. opinion: up, down, neutral.",
+                ("opinion",),
+                kind="counter",
+            ),
+            Reading(
+                "gateway_router_labels_dropped_total",
+                "Rows to learn from that were not written, because their database was away or refused them.",
+                kind="counter",
+            ),
             Reading("gateway_config_info", "1; hash names the configuration in force.", ("hash",)),
             Reading("gateway_build_info", "1; version is the gateway's.", ("version",)),
         )

@@ -21,6 +21,10 @@ _NOT_SUMMED: Mapping[str, Callable[[Iterable[float]], float]] = {
     "gateway_breaker_open": max,
     "gateway_keys_age_seconds": max,
     "gateway_cost_breaker_step": max,
+    "gateway_router_threshold": min,
+    "gateway_router_drift": max,
+    "gateway_router_brier": max,
+    "gateway_router_bias": max,
     "gateway_config_info": max,
     "gateway_build_info": max,
 }

@@ -22,6 +22,7 @@ import orjson
 from numpy.typing import NDArray
 
 from gateway.errors import ConfigError
+from gateway.routing.features import Features, extract
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +35,8 @@ class Row:
     text: str
     weak: float
     strong: float
+    features: Features | None = None
+    """What the classifier saw, where the text was not kept; `text` then holds the known words."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ class Dataset:
     @property
     def texts(self) -> list[str]:
         return [row.text for row in self.rows]
+
+    @property
+    def seen(self) -> list[Features]:
+        return [row.features or extract(row.text) for row in self.rows]
 
     @property
     def weak(self) -> Floats:
@@ -68,6 +75,11 @@ class Dataset:
     def take(self, chosen: NDArray[np.intp]) -> "Dataset":
         """Some of the rows, under the fingerprint of all."""
         return Dataset(tuple(self.rows[place] for place in chosen), self.fingerprint)
+
+    def with_rows(self, other: "Dataset") -> "Dataset":
+        """Both, under a fingerprint of both."""
+        both = hashlib.sha256((self.fingerprint + other.fingerprint).encode()).hexdigest()
+        return Dataset(self.rows + other.rows, both)
 
     def counts(self) -> dict[str, int]:
         names, counts = np.unique(self.sources, return_counts=True)

@@ -29,7 +29,9 @@ class Scored:
 
     @classmethod
     def of(cls, classifier: Classifier, data: Dataset) -> "Scored":
-        verdicts = [classifier.judge(text) for text in data.texts]
+        verdicts = [
+            classifier.judge(row.text) if row.features is None else classifier.weigh(row.features) for row in data.rows
+        ]
         return cls(
             p=np.array([verdict.probability for verdict in verdicts]),
             is_familiar=np.array([verdict.is_familiar for verdict in verdicts]),

@@ -52,7 +52,7 @@ class OutOfFold:
 def train(data: Dataset, *, command: str, settings: Settings | None = None, progress: Progress) -> Document:
     """Fit on all rows; calibration, thresholds and quality figures come from rows the weights had not seen."""
     settings = settings or Settings()
-    seen = [features.extract(text) for text in data.texts]
+    seen = data.seen
     progress("features computed")
     groups = near_duplicates(data.texts)
     progress(f"{len(np.unique(groups)):,} groups of near-duplicates")
