@@ -86,7 +86,7 @@ async def shadowed(
 
 
 async def test_a_judge_model_is_asked_twice_with_the_answers_swapped(tmp_path: Path) -> None:
-    shadow = {"share": 0.5, "judge": "model", "judge_model": f"up/{JUDGE}"}
+    shadow = {"share": 0.5, "judge": "model", "judge_model": f"up/{JUDGE}", "concurrent": 1}
     async with ScriptedUpstream(then=answering(cheap="x", expensive="y", judge="A")) as upstream:
         await shadowed(tmp_path, upstream, "judged", shadow=shadow)
         asked = [
