@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
+from multidict import istr
+
 from gateway.accounting.book import book
 from gateway.accounting.cost import charged_nanousd, cost_nanousd, most_nanousd
 from gateway.accounting.prices import PriceTable
@@ -66,6 +68,7 @@ from gateway.wire.reader import Reader
 from gateway.wire.usage import word
 
 KB = 1 << 10
+_BETA = istr("OpenAI-Beta")
 _STALE_IF = frozenset({500, 502, 503, 504})
 """Answers of an upstream that count as its failure (RFC 5861, 4)."""
 _HASHED_BYTES = 16 * KB
@@ -253,7 +256,9 @@ class Pipeline:
         slot: Slot | None = None
         reason = bypass_reason(request)
         if reason is None:
-            key = cache_key(request, decision, route=route.name, scope=scope_of(record.caller, route.cache.share))
+            scope = scope_of(record.caller, route.cache.share)
+            beta = turn.incoming.headers.get(_BETA, "")
+            key = cache_key(request, decision, route=route.name, scope=scope, beta=beta)
             record.cache_key = key.name
             found = await self.cache.lookup(key, directives, apart=self._apart(record.caller, request, decision))
             if isinstance(found, Hit | Follow):

@@ -34,58 +34,38 @@ Answer = TypeVar("Answer")
 class Flight(Generic[Live, Landed]):
     """One call under way. All methods but the awaited ones take effect at once, between two turns of the loop."""
 
-    __slots__ = (
-        "_is_closed",
-        "_land",
-        "_landing",
-        "_on_over",
-        "_stop",
-        "_waiters",
-        "asked_ms",
-        "error",
-        "found",
-        "has_departed",
-        "is_opener_gone",
-        "is_over",
-        "landed",
-        "lease",
-        "live",
-        "name",
-        "readers",
-        "stored",
-        "waited_s",
-    )
+    # Most flights have one reader and end soon: what is seldom set has its beginning here, not in `__init__`.
+    asked_ms = 0
+    """When it began, by the clock that purges go by."""
+    lease = ""
+    """The name it is marked under for other processes."""
+    waited_s = 0.0
+    """For another process that was asking for the same."""
+    readers = 1
+    """Clients that wait or read; the opener is the first."""
+    has_departed = False
+    """The call is on its way, or was."""
+    is_opener_gone = False
+    """Its client has left; it stays for the bill."""
+    is_over = False
+    """No more will become known: it found an answer, was grounded, landed or failed."""
+    found: Stored | None = None
+    """What the store had."""
+    live: Live | None = None
+    """What can be read along with, as soon as it is there."""
+    landed: Landed | None = None
+    stored: Stored | None = None
+    """The answer, while the store does not have it yet."""
+    error: GatewayError | None = None
+    _stop: Callable[[], object] | None = None
+    _land: Callable[[], Coroutine[Any, Any, None]] | None = None
+    _landing: asyncio.Task[None] | None = None
+    _is_closed = False
 
     def __init__(self, name: str, on_over: Callable[["Flight[Live, Landed]"], None]) -> None:
         """`on_over` is told when nobody may join any more."""
         self.name = name
         self._on_over = on_over
-        self.asked_ms = 0
-        """When it began, by the clock that purges go by."""
-        self.lease = ""
-        """The name it is marked under for other processes."""
-        self.waited_s = 0.0
-        """For another process that was asking for the same."""
-        self.readers = 1
-        """Clients that wait or read; the opener is the first."""
-        self.has_departed = False
-        """The call is on its way, or was."""
-        self.is_opener_gone = False
-        """Its client has left; it stays for the bill."""
-        self.is_over = False
-        """No more will become known: it found an answer, was grounded, landed or failed."""
-        self.found: Stored | None = None
-        """What the store had."""
-        self.live: Live | None = None
-        """What can be read along with, as soon as it is there."""
-        self.landed: Landed | None = None
-        self.stored: Stored | None = None
-        """The answer, while the store does not have it yet."""
-        self.error: GatewayError | None = None
-        self._stop: Callable[[], object] | None = None
-        self._land: Callable[[], Coroutine[Any, Any, None]] | None = None
-        self._landing: asyncio.Task[None] | None = None
-        self._is_closed = False
         self._waiters: list[asyncio.Future[None]] = []
 
     # ------------------------------------------------------------------ everybody
@@ -130,11 +110,12 @@ class Flight(Generic[Live, Landed]):
     async def fly(self, call: Coroutine[Any, Any, Answer]) -> Answer:
         """What `call` returns or raises. An opener that is cancelled gets it all the same if others wait for it too;
         `is_opener_gone` then."""
-        task = asyncio.create_task(call, name="upstream call")
+        task = asyncio.get_running_loop().create_task(call)
         task.add_done_callback(self._wake)
         self._stop = task.cancel
         self.has_departed = True
-        self._wake()
+        if self._waiters:
+            self._wake()
         try:
             while not task.done():
                 await self.change()
@@ -197,7 +178,10 @@ class Flight(Generic[Live, Landed]):
             self._on_over(self)
 
     def _wake(self, _: object = None) -> None:
-        waiters, self._waiters = self._waiters, []
+        waiters = self._waiters
+        if not waiters:
+            return
+        self._waiters = []
         for waiter in waiters:
             if not waiter.done():  # its reader may have been cancelled
                 waiter.set_result(None)

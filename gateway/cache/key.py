@@ -79,20 +79,23 @@ def scope_of(caller: Caller, share: Literal["key", "team", "everyone"]) -> str:
     return f"key:{caller.name}"
 
 
-def cache_key(request: Request, decision: Decision, *, route: str, scope: str) -> CacheKey:
-    """The name under which the answer to `request` of `route`, as `decision` sends it on, is shared within `scope`."""
-    name = (cache_key, route, scope, decision.targets)
+def cache_key(request: Request, decision: Decision, *, route: str, scope: str, beta: str = "") -> CacheKey:
+    """The name under which the answer to `request` of `route`, as `decision` sends it on, is shared within `scope`.
+
+    `beta` is the request's `OpenAI-Beta` header, the one header that changes what an API does with a body.
+    """
+    name = (cache_key, route, scope, beta, decision.targets)
     key: CacheKey | None = request.derived.get(name)
     if key is None:
         if len(request.derived) >= _MOST_DERIVED:
             request.derived.clear()
-        key = request.derived[name] = _key(request, decision, route, scope)
+        key = request.derived[name] = _key(request, decision, route, scope, beta)
     return key
 
 
-def _key(request: Request, decision: Decision, route: str, scope: str) -> CacheKey:
+def _key(request: Request, decision: Decision, route: str, scope: str, beta: str) -> CacheKey:
     targets = [str(target) for target in decision.targets]
-    circumstances: list[Any] = [_SCHEME, request.endpoint, route, scope, targets, request.completion_cap]
+    circumstances: list[Any] = [_SCHEME, request.endpoint, route, scope, beta, targets, request.completion_cap]
     content = _canonical(request)
     if content is not None:
         head = orjson.dumps(circumstances)

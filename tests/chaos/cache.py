@@ -24,6 +24,7 @@ import redis
 
 from tests.support.gateway import CHAT
 from tests.support.process import Process, serving
+from tests.support.redis_cluster import cluster
 from tests.support.redis_server import RedisServer, find_binary
 from tests.support.upstream import DONE, Reply, ScriptedUpstream, Seen, Step, Stream, chat_body, chat_chunks, usage
 
@@ -258,6 +259,56 @@ async def troubles(server: RedisServer, found: Found) -> None:
             await phase(label, act, lambda prompt: ask(http, process, prompt), chance, found)
 
 
+async def cluster_troubles(binary: str, found: Found) -> None:
+    print(f"the same on a cluster of three masters, of which one is in trouble; {RATE} requests a second")
+    with cluster(binary) as nodes:
+        lost = nodes[0]
+
+        async def leave_alone() -> None:
+            pass
+
+        async def freeze() -> None:
+            lost.freeze()
+
+        async def thaw() -> None:
+            lost.thaw()
+
+        async def slow_down() -> None:
+            for _ in range(int(PHASE_S / 0.12)):
+                lost.freeze()
+                await asyncio.sleep(0.03)
+                lost.thaw()
+                await asyncio.sleep(0.09)
+
+        async def empty() -> None:
+            for node in nodes:
+                with redis.Redis.from_url(node.url) as admin:
+                    admin.flushall()
+
+        async def fill() -> None:
+            with redis.Redis.from_url(lost.url) as admin:
+                admin.config_set("maxmemory", 1)
+
+        async def kill() -> None:
+            lost.kill()
+
+        phases: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("cluster: as it should be", leave_alone),
+            ("cluster: one frozen", freeze),
+            ("cluster: thawed", thaw),
+            ("cluster: one slow", slow_down),
+            ("cluster: emptied", empty),
+            ("cluster: one full", fill),
+            ("cluster: one killed", kill),
+        ]
+        echo, chance = Echo(), random.Random(7)
+        url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+        async with gateways(1, url, echo) as ([process], http):
+            await ask(http, process, "warm")
+            for label, act in phases:
+                await phase(label, act, lambda prompt: ask(http, process, prompt), chance, found)
+
+
 async def phase(
     label: str,
     act: Callable[[], Awaitable[None]],
@@ -283,7 +334,7 @@ async def phase(
     found.check(label, figure, holds=not wrong)
 
 
-PARTS = ("together", "lost", "hang-ups", "troubles")
+PARTS = ("together", "lost", "hang-ups", "troubles", "cluster")
 
 
 async def run(only: str | None, *, quick: bool) -> Found:
@@ -302,6 +353,8 @@ async def run(only: str | None, *, quick: bool) -> Found:
             await hang_ups(server.url, found, requests=600 if quick else 3000)
         if only in (None, "troubles"):
             await troubles(server, found)
+        if only in (None, "cluster"):
+            await cluster_troubles(binary, found)
     finally:
         server.close()
     return found

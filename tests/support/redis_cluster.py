@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 import redis
 
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, free_port
 
 _FORMED_S = 30.0
 
@@ -15,7 +15,9 @@ _FORMED_S = 30.0
 @contextmanager
 def cluster(binary: str, *, masters: int = 3) -> Iterator[list[RedisServer]]:
     """Its masters, each with its share of the slots, once every one of them knows all."""
-    nodes = [RedisServer(binary, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000") for _ in range(masters)]
+    buses = [free_port() for _ in range(masters)]  # the default is the port and 10,000, which may not be one
+    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port")
+    nodes = [RedisServer(binary, *options, str(bus)) for bus in buses]
     try:
         for node in nodes:
             node.start()
@@ -23,8 +25,8 @@ def cluster(binary: str, *, masters: int = 3) -> Iterator[list[RedisServer]]:
         for number, client in enumerate(clients):
             first, last = 16_384 * number // masters, 16_384 * (number + 1) // masters - 1
             _cluster(client, "ADDSLOTSRANGE", first, last)
-            for node in nodes[:number]:
-                _cluster(client, "MEET", "127.0.0.1", node.port)
+            for node, bus in zip(nodes[:number], buses, strict=False):
+                _cluster(client, "MEET", "127.0.0.1", node.port, bus)
         give_up_at = time.monotonic() + _FORMED_S
         while not all(_is_whole(client, masters) for client in clients):
             assert time.monotonic() < give_up_at, "the cluster did not form"

@@ -1,11 +1,12 @@
 """Who may share an answer: everything that can change it splits, nothing else does, nobody else's is reached."""
 
 import json
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.cache.key import bypass_reason, cache_key, scope_of
@@ -169,6 +170,84 @@ def test_the_same_json_spelled_otherwise_shares_the_answer(value: Any, indent: i
     spelled = json.dumps({"x": value, "y": 0}, indent=indent, ensure_ascii=is_ascii).encode()
     otherwise = json.dumps({"y": 0, "x": value}, separators=(",", ":")).encode()
     assert name(sent(spelled)) == name(sent(otherwise))
+
+
+# ------------------------------------------------------------------ pairs of whole requests
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request with everything around it."""
+
+    key: str
+    team: str | None
+    share: Literal["key", "team", "everyone"]
+    route: str
+    endpoint: str
+    targets: tuple[str, ...]
+    beta: str
+    body: dict[str, Any]
+    """Of what can change an answer."""
+    form: dict[str, Any]
+    """Of what cannot."""
+    indent: int | None
+
+    @property
+    def name(self) -> str:
+        fields = {**self.form, **self.body}
+        request = sent(json.dumps(fields, indent=self.indent).encode(), endpoint=self.endpoint)
+        decision = Decision(tuple(Target.parse(text) for text in self.targets), "cheap", "rule")
+        scope = scope_of(Caller(self.key, team=self.team), self.share)
+        return cache_key(request, decision, route=self.route, scope=scope, beta=self.beta).name
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What must be equal for an answer to be shared, worked out another way than the key is."""
+        sharers = {"key": ("key", self.key), "team": ("team", self.team or f"nobody but {self.key}"), "everyone": ()}
+        alone = ("key", self.key) if self.share == "team" and self.team is None else sharers[self.share]
+        body = json.dumps(self.body, sort_keys=True)
+        form = json.dumps(self.form, sort_keys=True) if self.endpoint == "responses" else ""
+        return alone, self.route, self.endpoint, self.targets, self.beta, body, form
+
+
+def of(*values: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(values)
+
+
+asked = st.builds(
+    Asked,
+    key=of("a", "b"),
+    team=of(None, "red", "a"),
+    share=of("key", "team", "everyone"),
+    route=of("support", "sales"),
+    endpoint=of("chat", "responses"),
+    targets=of(("up/m",), ("up/m", "up/n"), ("up/n", "up/m")),
+    beta=of("", "", "assistants=v2"),
+    body=st.fixed_dictionaries(
+        {"model": of("m"), "messages": of([{"role": "user", "content": "hi"}], [{"role": "user", "content": "hi "}])},
+        optional={
+            "temperature": of(0, 0.0, 1, 0.5),
+            "seed": of(1, None, "1"),
+            "n": of(1, 2),
+            "tools": of([], [{"type": "function", "function": {"name": "f"}}]),
+            "response_format": of({"type": "json_object"}, {"type": "text"}),
+            "of_next_year": of(True, {"a": [1, 2]}, {"a": [2, 1]}),
+        },
+    ),
+    form=st.fixed_dictionaries({}, optional={"user": of("u", "v"), "metadata": of({}, {"x": "y"})}),
+    indent=of(None, 1),
+)
+
+
+@given(asked, st.data())
+@settings(max_examples=600)
+def test_pairs_of_requests_share_exactly_what_they_may(one: Asked, data: st.DataObject) -> None:
+    """No false sharing and no needless split; most pairs differ in one thing or in none."""
+    other = data.draw(asked)
+    thing = data.draw(of(*(field.name for field in fields(Asked)), "all"))
+    if thing != "all":
+        other = replace(one, **{thing: getattr(other, thing)})
+    assert (one.name == other.name) == (one.identity == other.identity)
 
 
 # ------------------------------------------------------------------ scopes
