@@ -17,7 +17,9 @@ from gateway.config.model import Config
 from gateway.errors import AdminKeyInvalid, BadRequest, NotFound, StoreUnavailable
 from gateway.server.admin_cache import serve_cache
 from gateway.server.admin_keys import serve_keys
+from gateway.server.admin_spend import spend
 from gateway.server.crew import CREW, Crew
+from gateway.server.database import open_database
 from gateway.server.json_answer import json_response
 from gateway.server.middleware import errors_to_openai
 from gateway.server.openapi import document
@@ -42,9 +44,11 @@ def admin_app(crew: Crew, config: Config) -> web.Application:
             web.get("/admin/upstreams", asking("upstreams")),
             web.get("/admin/openapi.json", openapi),
             web.get("/admin/budgets", budgets),
+            web.get("/admin/spend", spend),
             web.post("/admin/route/explain", explain),
         ]
     )
+    open_database(app)
     serve_keys(app)
     serve_cache(app)
     return app

@@ -5,7 +5,6 @@ database within a second.
 """
 
 import contextlib
-import logging
 import math
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,39 +13,15 @@ from aiohttp import web
 
 from gateway.auth.registry import MOST_LISTED, KeyRegistry
 from gateway.clock import SystemClock
-from gateway.errors import BadRequest, DatabaseSilent, DatabaseUnavailable, NotFound, ProcessSilent
+from gateway.errors import BadRequest, ProcessSilent
 from gateway.server.crew import CREW
+from gateway.server.database import database_of
 from gateway.server.json_answer import json_response
-from gateway.sql import Database
 from gateway.wire.body import parse_object
-
-log = logging.getLogger(__name__)
 
 _MAX_NODES = 10_000
 _MOST_GRACE_S = 30 * 86_400.0
 _LISTED = 100
-
-
-class KeyDatabase:
-    """The database that keys are in: the one that the configuration in force names, opened when first asked for."""
-
-    def __init__(self) -> None:
-        self._url = ""
-        self._open: Database | None = None
-
-    async def at(self, url: str) -> Database:
-        if self._open is None or url != self._url:
-            await self.close()
-            self._url, self._open = url, Database(url)
-        return self._open
-
-    async def close(self) -> None:
-        database, self._open = self._open, None
-        if database is not None:
-            await database.__aexit__()
-
-
-_DATABASE = web.AppKey("key database", KeyDatabase)
 
 
 def serve_keys(app: web.Application) -> None:
@@ -60,12 +35,6 @@ def serve_keys(app: web.Application) -> None:
             web.post("/admin/keys/{name}/revoke", _of_registry(revoke)),
         ]
     )
-    app[_DATABASE] = KeyDatabase()
-
-    async def close(app: web.Application) -> None:
-        await app[_DATABASE].close()
-
-    app.on_cleanup.append(close)
 
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -76,14 +45,8 @@ def _of_registry(
 ) -> Handler:
     async def handler(request: web.Request) -> web.Response:
         config = request.app[CREW].config
-        if config.ledger == "none":
-            raise NotFound("Keys at run time are kept in the ledger's database: set `ledger` to one to issue some.")
-        registry = KeyRegistry(config, await request.app[_DATABASE].at(config.ledger), SystemClock())
-        try:
-            answer = await handle(request, registry)
-        except DatabaseUnavailable as error:
-            log.warning("keys: %s", error)
-            raise DatabaseSilent from None
+        async with database_of(request, "Keys at run time are kept") as database:
+            answer = await handle(request, KeyRegistry(config, database, SystemClock()))
         return json_response(answer, status=status)
 
     return handler

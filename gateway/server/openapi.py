@@ -107,6 +107,16 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         _object(budgets={"type": "array", "items": _ref("BudgetState")}),
         failures=(503,),
     ),
+    ("GET", "/admin/spend"): Operation(
+        "Requests, tokens, dollars spent and saved, by one dimension of the ledger; the dearest first.",
+        _object(spend={"type": "array", "items": _ANY}, is_complete={"type": "boolean"}),
+        query=(
+            ("by", "route (default), key, team, tier, target or day"),
+            ("since", "from this time on (RFC 3339; a date is midnight UTC)"),
+            ("until", "before this time"),
+        ),
+        failures=(400, 404, 503),
+    ),
 }
 
 

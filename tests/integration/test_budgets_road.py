@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.migrations.upgrade import upgrade
 from tests.support.gateway import ADMIN_KEY, config, gateway
 from tests.support.redis_server import RedisServer
 from tests.support.upstream import Reply, ScriptedUpstream, Stream, chat_body, chat_chunks, usage
@@ -163,6 +164,7 @@ async def test_a_budget_in_memory_goes_on_after_a_restart_from_what_the_ledger_s
         document = limited(up.base_url, "memory", budgets=budgets, cache={})
         document["server"]["admin"]["key"] = ADMIN_KEY
         document["ledger"] = f"sqlite:///{tmp_path}/ledger.db"
+        await asyncio.to_thread(upgrade, document["ledger"])
         for _ in range(2):
             async with gateway(document) as gw:
                 for seed in (1, 1, 2):  # the second is a hit and costs nothing

@@ -1,4 +1,8 @@
-"""Keys that are issued, rotated and revoked while the gateway runs, on SQLite and on Postgres."""
+"""Keys that are issued, rotated and revoked while the gateway runs, on SQLite and on Postgres.
+
+Once for each, and not with both lanes: who asks is found out behind them (`test_doors.py`). The tables are made here,
+in this process: a gateway has a process of its own do that, which takes seconds.
+"""
 
 import asyncio
 import sqlite3
@@ -11,7 +15,9 @@ from typing import Any
 import pytest
 
 from gateway.auth.secret import make_secret
-from tests.support.gateway import ADMIN_KEY, RunningGateway, config, gateway
+from gateway.migrations.upgrade import upgrade
+from tests.support.gateway import ADMIN_KEY, RunningGateway, config
+from tests.support.gateway import gateway as running
 from tests.support.postgres_server import PostgresServer
 from tests.support.upstream import Reply, ScriptedUpstream, chat_body, usage
 
@@ -19,16 +25,19 @@ ANSWER = Reply.of(chat_body("Hello.", usage=usage(8, 2)))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def ledger(request: pytest.FixtureRequest) -> str:
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/ledger.db"
+        return str(request.getfixturevalue("sqlite_ledger"))
     server: PostgresServer = request.getfixturevalue("postgres")
+    upgrade(server.url)
     return server.url
 
 
 @pytest.fixture
 def sqlite_ledger(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/ledger.db"
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    upgrade(url)
+    return url
 
 
 @asynccontextmanager
@@ -45,7 +54,7 @@ async def keyed(ledger: str, **sections: Any) -> AsyncIterator[RunningGateway]:
             ],
             **{"auth": "required", "keys": [{"name": "boss", "key": "boss-secret", "models": ["gpt-5-*"]}], **sections},
         )
-        async with gateway(document) as gw:
+        async with running(document) as gw:
             yield gw
 
 
@@ -144,29 +153,26 @@ async def test_a_key_never_exceeds_its_issuer(sqlite_ledger: str) -> None:
         assert (await gw.admin("POST", "/admin/keys", {"name": "orphan", "issuer": "parent"})).status == 400
 
 
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        ({}, "name: Field required"),
-        ({"name": "bad name"}, "name: "),
-        ({"name": "boss"}, "key in the configuration"),
-        ({"name": "anonymous"}, "kept for callers without a key"),
-        ({"name": "a", "team": "sails"}, "team: expected a name from `teams`, got 'sails' (did you mean 'sales'?)"),
-        ({"name": "a", "routes": ["smal"]}, "routes[0]: expected a name from `routes`"),
-        ({"name": "a", "key": "mine"}, "key: expected a known field"),
-        ({"name": "a", "budgets": [{"usd": 5, "per": "day", "on_exceeded": "cheap"}]}, "on_exceeded"),
-        ({"name": "a", "expires_at": "2001-01-01T00:00:00Z"}, "expires_at: expected a time to come"),
-        ({"name": "a", "expires_at": "2999-01-01T00:00:00"}, "expires_at"),
-        ({"name": "a", "issuer": "nobody"}, "No key named 'nobody' was issued"),
-    ],
-)
-async def test_a_description_that_does_not_hold_is_refused_with_what_is_wrong(
-    fields: dict[str, Any], said: str, sqlite_ledger: str
-) -> None:
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({}, "name: Field required"),
+    ({"name": "bad name"}, "name: "),
+    ({"name": "boss"}, "key in the configuration"),
+    ({"name": "anonymous"}, "kept for callers without a key"),
+    ({"name": "a", "team": "sails"}, "team: expected a name from `teams`, got 'sails' (did you mean 'sales'?)"),
+    ({"name": "a", "routes": ["smal"]}, "routes[0]: expected a name from `routes`"),
+    ({"name": "a", "key": "mine"}, "key: expected a known field"),
+    ({"name": "a", "budgets": [{"usd": 5, "per": "day", "on_exceeded": "cheap"}]}, "on_exceeded"),
+    ({"name": "a", "expires_at": "2001-01-01T00:00:00Z"}, "expires_at: expected a time to come"),
+    ({"name": "a", "expires_at": "2999-01-01T00:00:00"}, "expires_at"),
+    ({"name": "a", "issuer": "nobody"}, "No key named 'nobody' was issued"),
+]
+
+
+async def test_a_description_that_does_not_hold_is_refused_with_what_is_wrong(sqlite_ledger: str) -> None:
     async with keyed(sqlite_ledger) as gw:
-        answer = await gw.admin("POST", "/admin/keys", fields)
-        assert answer.status == 400
-        assert said in answer.error["message"]
+        for fields, said in WRONG:
+            answer = await gw.admin("POST", "/admin/keys", fields)
+            assert (answer.status, said) == (400, said if said in answer.error["message"] else answer.error["message"])
 
 
 async def test_without_the_database_the_keys_last_known_go_on(sqlite_ledger: str) -> None:
@@ -209,3 +215,23 @@ async def test_a_revoked_key_is_not_handed_on_to_the_upstream(sqlite_ledger: str
         await gw.admin("POST", "/admin/keys/bot/revoke")
         assert (await gw.chat(key=secret)).status == 401
         assert (await gw.chat(key="sk-their-own")).status == 200
+
+
+async def test_operators_are_told_what_was_spent_on_what(ledger: str) -> None:
+    prices = {"gpt-5-mini": {"input": 100, "output": 1000}}
+    async with keyed(ledger, prices=prices) as gw:
+        secret = (await create(gw, name="spender"))["secret"]
+        for _ in range(2):
+            assert (await gw.chat(key=secret)).status == 200
+        async with asyncio.timeout(10):
+            rows: list[dict[str, Any]] = []
+            while not any(row["key"] == "spender" and row["requests"] == 2 for row in rows):
+                rows = (await gw.admin("GET", "/admin/spend?by=key")).json()["spend"]
+        [row] = [row for row in rows if row["key"] == "spender"]
+        assert (row["input_tokens"], row["output_tokens"], row["saved_usd"]) == (16, 4, 0)
+        assert row["spent_usd"] == pytest.approx(2 * 0.0028)
+        today = (await gw.admin("GET", "/admin/spend?by=day&since=2001-01-01")).json()
+        assert today["is_complete"]
+        assert (await gw.admin("GET", "/admin/spend?until=2001-01-01")).json()["spend"] == []
+        for wrong in ("by=body", "since=yesterday"):
+            assert (await gw.admin("GET", f"/admin/spend?{wrong}")).status == 400
