@@ -5,11 +5,12 @@ ARG PYTHON=3.13
 FROM python:${PYTHON}-slim AS build
 WORKDIR /src
 
-# The dependencies change seldom, so they are a layer of their own, before any of our code.
-COPY .ci/installer.lock .ci/build.lock requirements.lock ./
+# The dependencies change seldom, so they are a layer of their own, before any of our code. They are what serves, with
+# Postgres and the fast token counter; scikit-learn is not among them (150 MB that only `gateway router train` needs).
+COPY .ci/installer.lock .ci/build.lock requirements-image.lock ./
 RUN pip install --no-cache-dir --no-deps --require-hashes -r installer.lock -r build.lock \
     && uv venv /opt/gateway \
-    && uv pip sync --no-cache --python /opt/gateway/bin/python --require-hashes --compile-bytecode requirements.lock
+    && uv pip sync --no-cache --python /opt/gateway/bin/python --require-hashes --compile-bytecode requirements-image.lock
 
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY config config

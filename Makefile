@@ -11,7 +11,7 @@ RUN := .venv-run
 DEV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-clients fuzz chaos soak lint lock clean run-env dev-env
+.PHONY: help demo serve test test-clients test-image fuzz chaos soak lint lock clean run-env dev-env
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ test: lint ## ruff, mypy and pytest (ARGS="-k NAME" for some of it)
 test-clients: dev-env ## other people's clients with and without the gateway (CLIENTS="node openai-1": only these)
 	@$(DEV)/bin/python .ci/install_clients.py $(CLIENTS)
 	$(DEV)/bin/python -m pytest -m clients tests/clients $(ARGS)
+
+test-image: dev-env ## the Dockerfile's steps, run without Docker
+	$(DEV)/bin/python -m pytest -m image tests/deploy/test_image.py $(ARGS)
 
 lint: dev-env ## ruff and mypy
 	$(DEV)/bin/ruff check
@@ -50,19 +53,23 @@ bench: dev-env ## CPU per request beside nginx, a few minutes (ARGS=--quick; doc
 lock: dev-env ## write the locks anew after a change of dependencies (UPGRADE=1: the newest versions)
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) pyproject.toml --all-extras --group dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) pyproject.toml $(IMAGE) -c requirements-dev.lock -o requirements-image.lock
 	$(COMPILE) --group build -c requirements-dev.lock -o .ci/build.lock
 	$(COMPILE) --group installer -o .ci/installer.lock
 	for set in tests/clients/*/requirements.in; do $(COMPILE) $$set -o $${set%.in}.lock || exit 1; done
 	$(DEV)/bin/python .ci/install_clients.py node
 	PATH="$(CURDIR)/.venv-clients/node/bin:$$PATH" npm --prefix tests/clients/node \
 		$(if $(UPGRADE),update --save,install) --package-lock-only --ignore-scripts --no-audit --no-fund
-	@! grep -n '://' requirements.lock requirements-dev.lock .ci/*.lock tests/clients/*/*.lock || \
+	@! grep -n '://' requirements*.lock .ci/*.lock tests/clients/*/*.lock || \
 		{ echo 'A lock names a host.'; exit 1; }
 	@! grep -n '"resolved"' tests/clients/node/package-lock.json || { echo 'package-lock.json names a host.'; exit 1; }
 
 # Pins stay as they are unless UPGRADE says otherwise; one file serves every platform and Python version.
 COMPILE = $(DEV)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+
+# The container has what serves, in Postgres as well, and not the 150 MB that only `gateway router train` needs.
+IMAGE = --extra fast --extra postgres --extra reload $(foreach name,scikit-learn scipy joblib threadpoolctl narwhals,--no-emit-package $(name))
 
 clean: ## remove environments, caches and builds; never var/, where the data is
 	rm -rf $(RUN) $(DEV) .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build *.egg-info

@@ -19,9 +19,9 @@ class Process:
 
 
 @asynccontextmanager
-async def serving(*args: str, cwd: Path, **env: str) -> AsyncIterator[Process]:
-    """The gateway as a process, once it has said where it listens."""
-    child = await start(*args, cwd=cwd, **env)
+async def serving(*args: str, cwd: Path, python: str | None = None, **env: str) -> AsyncIterator[Process]:
+    """The gateway as a process, once it has said where it listens: this checkout's, or the one `python` has."""
+    child = await start(*args, cwd=cwd, python=python, **env)
     assert child.stdout is not None
     said = ""
     while "admin port" not in said:
@@ -37,13 +37,13 @@ async def serving(*args: str, cwd: Path, **env: str) -> AsyncIterator[Process]:
             await child.wait()
 
 
-async def start(*args: str, cwd: Path, **env: str) -> asyncio.subprocess.Process:
+async def start(*args: str, cwd: Path, python: str | None = None, **env: str) -> asyncio.subprocess.Process:
     root = str(Path(__file__).parent.parent.parent)
     inherited = {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", "serve", *args),
+        *(python or sys.executable, "-m", "gateway", "serve", *args),
         cwd=cwd,
-        env={**inherited, "PYTHONPATH": root, **env},
+        env={**inherited, "PYTHONPATH": "" if python else root, **env},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
