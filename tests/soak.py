@@ -4,7 +4,8 @@
 
 The gateway is a process of its own with cache, limits, budgets, ledger and access log; its two upstreams
 fail one call in seven, before and within their answers. Every tenth client hangs up, some send rubbish,
-and the configuration is reloaded every minute. Clients and upstreams share this process. The first fifth
+and the configuration is reloaded every minute. What caches in memory may hold is little, so that they are
+full when the warm-up is over. Clients and upstreams share this process. The first fifth
 of the time is warm-up; what follows has to stay level. Ends with exit code 1 where it does not.
 """
 
@@ -46,6 +47,7 @@ routes:
     limits: {{requests_per_minute: 1000000, tokens_per_minute: 1000000000}}
     budgets: [{{usd: 100000, per: day}}]
   - {{name: default, upstream: second}}
+cache: {{memory_mb: 4}}
 keys: [{{name: soak, key: {key}}}]
 """
 WARM_UP = 0.2

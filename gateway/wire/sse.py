@@ -31,30 +31,47 @@ class EventSplitter:
     An event that arrived in parts is held back until it is whole, at most `max_bytes` of it.
     """
 
-    __slots__ = ("_held", "_max_bytes")
+    __slots__ = ("_held", "_held_bytes", "_max_bytes")
 
     def __init__(self, max_bytes: int) -> None:
-        self._held = b""
+        self._held: list[bytes] = []
+        """Parts of one event; joined once, for an image comes in hundreds of them."""
+        self._held_bytes = 0
         self._max_bytes = max_bytes
 
     def feed(self, data: bytes) -> bytes:
         """All events completed by `data`, as one block; empty while none is complete."""
         if self._held:
-            data = self._held + data
-            self._held = b""
-        elif data.endswith(b"\n\n"):  # the ordinary case: one write of the upstream, one read, whole events
+            return self._complete(data)
+        if data.endswith(b"\n\n"):  # the ordinary case: one write of the upstream, one read, whole events
             return data
         end = _last_boundary(data)
-        if end < len(data):
-            self._held = data[end:]
-            if len(self._held) > self._max_bytes:
-                raise EventTooLarge(f"an event of the stream is longer than {self._max_bytes:,} bytes")
+        self._hold(data[end:])
         return data[:end]
 
     def rest(self) -> bytes:
         """What was held back when the stream ended: an event without its closing empty line."""
-        rest, self._held = self._held, b""
+        rest = b"".join(self._held)
+        self._held, self._held_bytes = [], 0
         return rest
+
+    def _complete(self, data: bytes) -> bytes:
+        seam = b"".join(self._held[-2:])[-2:]  # a boundary may have begun there; it is at most three bytes long
+        end = _last_boundary(seam + data) - len(seam)
+        if end <= 0:
+            self._hold(data)
+            return b""
+        block = self.rest() + data[:end]
+        self._hold(data[end:])
+        return block
+
+    def _hold(self, data: bytes) -> None:
+        if not data:
+            return
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > self._max_bytes:
+            raise EventTooLarge(f"an event of the stream is longer than {self._max_bytes:,} bytes")
 
 
 def events(block: bytes) -> Iterator[Event]:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.gateway import RunningGateway, config, gateway
 from tests.support.upstream import (
+    DONE,
     Raw,
     Reply,
     Reset,
@@ -208,3 +209,53 @@ async def test_a_full_line_in_front_of_an_upstream_is_a_503_with_retry_after() -
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_redirects_are_not_followed() -> None:
+    elsewhere = Reply(307, b"", (("Location", "http://127.0.0.1:1/stolen"),))
+    async with ScriptedUpstream(then=elsewhere) as up, gateway(one(up, retries={"attempts": 1})) as gw:
+        answer = await gw.chat()
+        assert (answer.status, answer.error["code"]) == (502, "upstream_unavailable")
+        assert "Location" not in answer.headers
+        assert len(up.requests) == 1
+
+
+async def test_a_client_cannot_name_an_upstream() -> None:
+    async with ScriptedUpstream(ANSWER) as up, ScriptedUpstream() as evil, gateway(one(up)) as gw:
+        answer = await gw.chat(api_base=evil.base_url, base_url=evil.base_url, headers={"X-Base-URL": evil.base_url})
+        assert answer.status == 200
+        assert up.requests[0].json()["api_base"] == evil.base_url, "it is an unknown field like any other"
+        assert evil.requests == []
+
+
+@pytest.mark.parametrize("page", [Reply(502, b"<html>Bad Gateway</html>"), Reply(200, b"<html>Log in</html>")])
+async def test_a_servers_own_page_is_no_answer(page: Reply) -> None:
+    async with ScriptedUpstream(then=page) as up, gateway(one(up)) as gw:
+        answer = await gw.chat()
+        assert (answer.status, answer.error["code"]) == (502, "upstream_unavailable")
+        assert b"html" not in answer.body
+
+
+@pytest.mark.parametrize("wants_usage", [True, False])
+async def test_nothing_passes_behind_an_error_in_a_stream(wants_usage: bool) -> None:
+    first = event(chat_chunks("Hel")[0])
+    async with ScriptedUpstream(Stream([first, event(OVERLOADED) + DONE])) as up, gateway(one(up)) as gw:
+        answer = await gw.chat(stream=True, stream_options={"include_usage": wants_usage})
+        assert answer.body == first + event(OVERLOADED)
+
+
+async def test_a_very_large_event_reaches_the_client() -> None:
+    image = {**chat_chunks("x")[1], "image": "i" * (10 << 20)}
+    chunks = [event(chat_chunks("x")[0]), event(image), event(chat_chunks("x")[-1]), DONE]
+    async with ScriptedUpstream(Stream(chunks)) as up, gateway(one(up)) as gw:
+        assert (await gw.chat(stream=True)).body == b"".join(chunks)
+
+
+async def test_a_delete_without_a_body_stays_without_one() -> None:
+    async with ScriptedUpstream(then=Reply.of({})) as up, gateway(one(up)) as gw:
+        reader, writer = await asyncio.open_connection(*gw.url.removeprefix("http://").split(":"))
+        writer.write(b"DELETE /v1/files/f HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readline()).split()[1] == b"200"
+        writer.close()
+        assert up.requests[0].header("Content-Length") is None
+        assert up.requests[0].header("Transfer-Encoding") is None
