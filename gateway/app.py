@@ -39,6 +39,9 @@ from gateway.routing.labels import Labels
 from gateway.routing.match import RouteTable
 from gateway.routing.router import Router
 from gateway.sql import Database
+from gateway.steps.books import Books
+from gateway.steps.forward import Forwarder
+from gateway.steps.kept import Kept
 from gateway.telemetry.metrics import Metrics
 from gateway.tokens.encodings import DEFAULT, Encodings, encoding_name
 from gateway.tokens.watch import Wasted, WasteWatch
@@ -182,23 +185,23 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
             _read_of_database(metrics, ledger, issued)
             _read_of_router(metrics, router, learning, labels)
 
+        books = Books(lasting.counter, prices, config.unknown_price)
+        kept = Kept(cache, admission, upstreams, clock, keeps_ledger=config.ledger != "none")
         pipeline = Pipeline(
             identifier=identifier,
             reader=Reader(config.server.max_json_nodes),
             routes=routes,
             counter=lasting.counter,
             router=router,
-            cache=cache,
+            kept=kept,
             admission=admission,
-            upstreams=upstreams,
-            prices=prices,
+            forwarder=Forwarder(upstreams, kept, books, clock),
+            books=books,
             lengths=lasting.lengths,
             waste=waste,
             learning=learning,
             clock=clock,
             observe=observe,
-            unknown_price=config.unknown_price,
-            keeps_ledger=config.ledger != "none",
         )
         await warm
         yield Gateway(

@@ -21,11 +21,11 @@ from gateway.admission.keeper import Grant
 from gateway.auth.identify import Identifier
 from gateway.clock import Clock
 from gateway.config.model import Route, Upstream
-from gateway.ending import see_through
 from gateway.errors import BadRequest, GatewayError, NotAllowed, NotFound, UpstreamError, UpstreamTimeout
 from gateway.exchange import Client, Headers
 from gateway.record import Attempt, Record
 from gateway.routing.match import RouteTable
+from gateway.steps.ending import see_through
 from gateway.upstream.call import Upstreams
 from gateway.upstream.classify import outcome_of_error, outcome_of_status
 from gateway.upstream.client import UpstreamClient

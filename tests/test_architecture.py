@@ -18,7 +18,7 @@ FLOORS = (  # a room may import itself and what lies on a floor below; rooms of 
     {"cluster"},
     {"migrations"},
     {"auth", "prompts", "tokens", "routing", "cache", "admission", "upstream", "accounting", "telemetry"},
-    {"ending", "learning"},
+    {"learning", "steps"},
     {"pipeline", "catalog", "explain", "passthrough"},
     {"lasting"},
     {"app"},
