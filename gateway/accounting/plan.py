@@ -245,14 +245,15 @@ class Replay:
 def _usage(asked: Asked, prompt: int, kept: int | None, output: int, most: int | None) -> Usage:
     """The tokens of `asked`, its prompt shortened to `kept`, its answer to `most`."""
     given = prompt if asked.input_tokens is None else asked.input_tokens
-    if kept is not None:
-        given = min(given, kept)
-    cached = min(given, asked.cached_input_tokens or 0)
+    cached, written_to_cache = asked.cached_input_tokens or 0, asked.cache_write_tokens or 0
+    if kept is not None and kept < given:
+        given, cached = kept, min(kept, cached)
+        written_to_cache = min(given - cached, written_to_cache)
     return Usage(
         input=given,
-        output=output if most is None else min(output, most),
+        output=output if most is None or output < most else most,
         cached_input=cached,
-        cache_write=min(given - cached, asked.cache_write_tokens or 0),
+        cache_write=written_to_cache,
         audio_input=asked.audio_input_tokens or 0,
         audio_output=asked.audio_output_tokens or 0,
         service_tier=asked.service_tier,
