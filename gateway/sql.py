@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
@@ -318,6 +319,7 @@ def _heard(done: "asyncio.Future[Any]") -> None:
         done.exception()
 
 
+@lru_cache(maxsize=64)
 def _numbered(statement: str) -> str:
     """`$1` as SQLite writes it."""
     return re.sub(r"\$(\d+)", r"?\1", statement)

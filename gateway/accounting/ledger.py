@@ -14,9 +14,9 @@ import os
 import secrets
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from typing import Self
 
 from gateway import __version__
@@ -44,14 +44,33 @@ WRITE_TIMEOUT_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 
 
-def _insert(table: str, columns: tuple[str, ...]) -> str:
-    places = ", ".join(f"${n}" for n in range(1, len(columns) + 1))
+STATEMENT_ROWS = 32
+"""Rows of one statement. SQLite's driver gives the interpreter back and forth for each: one by one, rows cost the event
+loop's thread more than their making."""
+
+
+class Insert:
+    """Rows of one table as statements of many rows, and of one for the rest."""
+
+    def __init__(self, table: str, columns: tuple[str, ...]) -> None:
+        self._one = _insert(table, columns, 1)
+        self._many = _insert(table, columns, STATEMENT_ROWS)
+
+    def batches(self, rows: Sequence[Row]) -> list[Batch]:
+        whole = len(rows) - len(rows) % STATEMENT_ROWS
+        many = [tuple(chain.from_iterable(rows[at : at + STATEMENT_ROWS])) for at in range(0, whole, STATEMENT_ROWS)]
+        return [batch for batch in ((self._many, many), (self._one, rows[whole:])) if batch[1]]
+
+
+def _insert(table: str, columns: tuple[str, ...], rows: int) -> str:
+    width = len(columns)
+    values = [", ".join(f"${row * width + n}" for n in range(1, width + 1)) for row in range(rows)]
     # Names of ours alone.
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({'), ('.join(values)}) ON CONFLICT DO NOTHING"  # noqa: S608
 
 
-INSERT = _insert("ledger", COLUMNS)
-INSERT_ATTEMPT = _insert("ledger_attempts", ATTEMPT_COLUMNS)
+INSERT = Insert("ledger", COLUMNS)
+INSERT_ATTEMPT = Insert("ledger_attempts", ATTEMPT_COLUMNS)
 SIGN_IN = (
     "INSERT INTO ledger_writers (id, host, pid, version, started_ms, seen_ms, closed_ms, taken, dropped)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
@@ -163,8 +182,7 @@ class Ledger:
 
     async def _write(self, rows: list[tuple[Row, list[Row]]], *, closed_ms: int | None = None) -> None:
         attempts = [attempt for _, tries in rows for attempt in tries]
-        batches: list[Batch] = [(INSERT, [row for row, _ in rows]), (INSERT_ATTEMPT, attempts)]
-        batches = [batch for batch in batches if batch[1]]
+        batches = [*INSERT.batches([row for row, _ in rows]), *INSERT_ATTEMPT.batches(attempts)]
         await self._database.write(*batches, (SIGN_IN, [self._signature(closed_ms)]), timeout_s=WRITE_TIMEOUT_S)
 
     async def _write_one_by_one(self, rows: list[tuple[Row, list[Row]]]) -> None:

@@ -89,13 +89,9 @@ async def fill(url: str, rows: int, prices: PriceTable) -> float:
             numbers = range(start, min(rows, start + BATCH_ROWS))
             made = [request(rng, now - DAYS * 86_400 * (1 - n / rows), prices) for n in numbers]
             began = time.perf_counter()
-            await database.write(
-                (INSERT, [row_of(record, 1, n) for n, record in zip(numbers, made, strict=True)]),
-                (
-                    INSERT_ATTEMPT,
-                    [row for n, record in zip(numbers, made, strict=True) for row in attempts_of(record, 1, n)],
-                ),
-            )
+            rows_made = [row_of(record, 1, n) for n, record in zip(numbers, made, strict=True)]
+            tries = [row for n, record in zip(numbers, made, strict=True) for row in attempts_of(record, 1, n)]
+            await database.write(*INSERT.batches(rows_made), *INSERT_ATTEMPT.batches(tries))
             taken_s += time.perf_counter() - began
     return taken_s
 

@@ -262,3 +262,17 @@ async def test_postgres_has_a_partition_for_each_month_and_drops_it_whole(postgr
         assert await database.fetch("SELECT count(*) FROM ledger_2027_01") == [(1,)]
         await keep_up(database, int(clock.wall() * 1000) + 70 * DAY_MS, 30)
         assert await partitions() == ["ledger_2027_02", "ledger_2027_03", "ledger_2027_04", "ledger_rest"]
+
+
+async def test_many_rows_of_one_batch_are_all_there(url: str) -> None:
+    await asyncio.to_thread(upgrade, url)
+    clock = SystemClock()
+    async with Database(url) as database, Ledger(database, clock, retention_days=3650) as book:
+        for number in range(600):
+            tries = [Attempt(Target("up", "m"))] * (number % 3)
+            book.observe(record(started_at=clock.wall(), attempts=tries, dropped_tokens=number))
+    found = await rows(url, "seq, dropped_tokens, attempts")
+    assert sorted((row["seq"] - 1, row["attempts"]) for row in found) == [(n, n % 3) for n in range(600)]
+    assert all(row["dropped_tokens"] == row["seq"] - 1 for row in found)
+    assert len(await rows(url, "seq", "ledger_attempts")) == 600
+    assert book.dropped == 0
