@@ -8,15 +8,17 @@ come from clients and there is no end of them, so that memory is bounded, and so
 model the table knows only by a rule or pattern is labelled by what it was recognised as.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
 
 from gateway.accounting.cost import FULL_PRICE
 from gateway.accounting.named import ByName
 from gateway.accounting.shipped import Catalogue, Listed, find, pico_per_token, shipped
+from gateway.clock import Clock
 from gateway.config.model import ModelLimit, Price, TokenPrices
 from gateway.values import ModelLimits, Rates, Target
 
@@ -26,6 +28,8 @@ OTHER = "other"
 GUESSED_FIRST = ("openai", "anthropic", "google", "groq")
 """Whose names a model is looked up under first, where the upstream's own name says nothing."""
 
+_LONGEST_NAP_S = 600.0
+"""Clocks are set, and machines sleep: how late a new day is noticed at the most."""
 MEMORY = 4096
 """Names remembered; of real ones there are a few dozen, the rest is room for what clients invent."""
 LONGEST_NAME = 256
@@ -49,7 +53,7 @@ UNKNOWN = Known(None, OTHER, ModelLimits())
 
 
 class PriceTable:
-    """Prices as they were when the table was built; build another for another configuration or day."""
+    """Prices as they hold on one day: the one it was built for, or was moved to since."""
 
     def __init__(
         self,
@@ -69,6 +73,21 @@ class PriceTable:
     ) -> "PriceTable":
         """The shipped prices that hold `at` (aware) under the configured ones. Takes some 50 ms."""
         return cls(overrides, _shipped_on(at.astimezone(UTC).date()), limits)
+
+    async def follow(self, clock: Clock) -> None:
+        """Have the prices of each day (UTC) hold from its beginning on; never returns."""
+        while True:
+            now = datetime.fromtimestamp(clock.wall(), UTC)
+            tomorrow = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
+            await asyncio.sleep(min(_LONGEST_NAP_S, (tomorrow - now).total_seconds()))
+            today = datetime.fromtimestamp(clock.wall(), UTC).date()
+            if today != now.date():
+                self.move_to(await asyncio.to_thread(_shipped_on, today))
+
+    def move_to(self, catalogues: Mapping[str, Catalogue]) -> None:
+        """The same configuration over other shipped prices."""
+        self._catalogues = catalogues
+        self._memory.clear()
 
     def rates(self, target: Target) -> Rates | None:
         """What `target` charges a token; None where nobody knows, which is never to be read as free."""

@@ -69,6 +69,15 @@ def test_prices_hold_at_the_day_the_table_is_built_for() -> None:
     assert (before and before.input, after and after.input) == (10_000_000, 2_000_000)
 
 
+def test_a_table_moves_on_to_the_prices_of_another_day() -> None:
+    target = Target("openai", "o3")
+    table = PriceTable.build({}, at=datetime(2025, 6, 9, tzinfo=UTC))
+    before = table.rates(target)
+    table.move_to(shipped(at=datetime(2025, 6, 10, tzinfo=UTC)))
+    after = table.rates(target)
+    assert (before and before.input, after and after.input) == (10_000_000, 2_000_000)
+
+
 def test_a_configured_price_wins_over_a_shipped_one() -> None:
     prices = PriceTable.build({"gpt-4o-mini": Price(input=0.2, output=0.8, cached_input=0.1)}, at=AT)
     assert prices.rates(Target("openai", "gpt-4o-mini")) == Rates(200_000, 100_000, 800_000)
