@@ -131,6 +131,8 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
     async with AsyncExitStack() as stack:
         warm = asyncio.gather(*map(lasting.encodings.load, encodings_for(config)))
         prices = PriceTable.build(config.prices, at=datetime.now(UTC), limits=config.model_limits)
+        following = asyncio.create_task(prices.follow(clock), name="follow the prices of the day")
+        stack.callback(following.cancel)
         clients = {
             name: await stack.enter_async_context(
                 lasting.shared(("upstream", name, upstream), partial(UpstreamClient, name, upstream))
@@ -151,7 +153,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
 
         waste = await stack.enter_async_context(WasteWatch(lasting.counter, report))
 
-        ledger = await _ledger(config, clock, admission, stack)
+        ledger = await _ledger(config, lasting, admission, stack)
 
         def observe(record: Record) -> None:
             metrics.observe(record)
@@ -345,14 +347,20 @@ def _encodings(server: Server) -> Encodings:
     return Encodings(is_fast=is_fast)
 
 
-async def _ledger(config: Config, clock: Clock, admission: Admission, stack: AsyncExitStack) -> Ledger | None:
-    """Started, and by itself getting to its database: nobody waits for that."""
+async def _ledger(config: Config, lasting: Lasting, admission: Admission, stack: AsyncExitStack) -> Ledger | None:
+    """Started, and by itself getting to its database: nobody waits for that. A reload goes on with the same one."""
     if config.ledger == "none":
         return None
-    database = await stack.enter_async_context(Database(config.ledger))
-    ledger = Ledger(database, clock, retention_days=config.ledger_retention_days)
+    days = config.ledger_retention_days
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Ledger]:
+        async with Database(config.ledger) as database, Ledger(database, lasting.clock, retention_days=days) as ledger:
+            yield ledger
+
+    ledger = await stack.enter_async_context(lasting.shared(("ledger", config.ledger, days), opened))
     ledger.lost = lambda: (admission.lost.grants, admission.lost.nanousd)
-    return await stack.enter_async_context(ledger)
+    return ledger
 
 
 @asynccontextmanager

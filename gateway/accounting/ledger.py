@@ -209,8 +209,10 @@ class Ledger:
     def _note_lost(self) -> None:
         """A row for what was found since: the process whose requests these were has written none."""
         found, seen = self.lost(), self._seen_lost
+        if found[0] < seen[0]:  # after a reload somebody else counts, from nothing
+            seen = (0, 0)
+        self._seen_lost = found
         if found[0] > seen[0]:
-            self._seen_lost = found
             self.taken += 1
             at = {"at_ms": self._now_ms(), "writer": self.writer, "seq": self.taken}
             self._queue.append((lost_row(found[0] - seen[0], found[1] - seen[1], **at), []))

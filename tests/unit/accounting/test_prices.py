@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.accounting.prices import MEMORY, PriceTable
+from gateway.accounting.shipped import shipped as shipped_at
 from gateway.config.model import ModelLimit, Price
 from gateway.values import ModelLimits, Rates, Target
 
@@ -73,7 +74,7 @@ def test_a_table_moves_on_to_the_prices_of_another_day() -> None:
     target = Target("openai", "o3")
     table = PriceTable.build({}, at=datetime(2025, 6, 9, tzinfo=UTC))
     before = table.rates(target)
-    table.move_to(shipped(at=datetime(2025, 6, 10, tzinfo=UTC)))
+    table.move_to(shipped_at(at=datetime(2025, 6, 10, tzinfo=UTC)))
     after = table.rates(target)
     assert (before and before.input, after and after.input) == (10_000_000, 2_000_000)
 
