@@ -17,6 +17,9 @@ from gateway.values import NANO, Target
 NONE = "none"
 """The label of what a request did not come to: no route matched, no tier was chosen, no model answered."""
 
+SHADOW = "shadow"
+"""What calls stand under that the gateway makes of itself, to compare tiers."""
+
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 OVERHEAD_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 TOKENS = (10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000)
@@ -307,6 +310,9 @@ class Metrics:
         tier = record.decision.tier if record.decision else NONE
         target = record.target
         model = self.label(target) if target and target.model else NONE  # what is passed through names no model
+        if record.endpoint == SHADOW:  # a call of our own: no request and no decision, but money
+            self._observe_spending(record, route, tier, model)
+            return
         self.requests.inc((route, record.endpoint, tier, model, str(record.status)))
         self.duration.observe((route, record.endpoint), record.duration_s)
         self._observe_way(record, route)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.gateway import config, gateway
+from tests.support.gateway import config
+from tests.support.gateway import gateway as serving  # by another name, so that one lane is enough: both learn alike
 from tests.support.upstream import Reply, ScriptedUpstream, Seen, Stream, chat_body, chat_chunks, usage
 
 EASY = "What is the capital of France?"
@@ -72,7 +73,7 @@ async def shadowed(
 ) -> list[bytes]:
     """Ask until one request has been picked, by a chance of one half, and compared with that result; all answers."""
     answers = []
-    async with gateway(learning(upstream, folder, **router)) as gw:
+    async with serving(learning(upstream, folder, **router)) as gw:
         for _ in range(60):
             answer = await gw.chat(model="auto", messages=[{"role": "user", "content": EASY}], **(fields or {}))
             assert answer.headers["x-gateway-tier"] == "cheap"
@@ -118,7 +119,7 @@ async def test_feedback_counts_where_a_coin_decided_and_from_who_asked_alone(tmp
     keys = [{"name": "asker", "key": "askers-secret"}, {"name": "other", "key": "others-secret"}]
     async with ScriptedUpstream(then=answering(cheap="x", expensive="y")) as upstream:
         document = {**learning(upstream, tmp_path, explore=0.5, keep_text=True), "auth": "required", "keys": keys}
-        async with gateway(document) as gw:
+        async with serving(document) as gw:
 
             async def say(key: str, about: str, score: float) -> int:
                 body = json.dumps({"id": about, "score": score, "comment": "hm\0"}).encode()
@@ -155,13 +156,13 @@ async def test_feedback_counts_where_a_coin_decided_and_from_who_asked_alone(tmp
     ],
 )
 async def test_feedback_that_is_not_understood_is_refused(tmp_path: Path, body: bytes, param: str | None) -> None:
-    async with ScriptedUpstream() as upstream, gateway(learning(upstream, tmp_path)) as gw:
+    async with ScriptedUpstream() as upstream, serving(learning(upstream, tmp_path)) as gw:
         answer = await gw.request("POST", "/v1/feedback", body=body)
         assert (answer.status, answer.error["param"]) == (400, param)
 
 
 async def test_without_a_ledger_feedback_is_refused() -> None:
-    async with ScriptedUpstream() as upstream, gateway(config(upstream.base_url)) as gw:
+    async with ScriptedUpstream() as upstream, serving(config(upstream.base_url)) as gw:
         answer = await gw.request("POST", "/v1/feedback", body=b'{"id": "x", "score": 1}')
         assert answer.status == 404
         assert "ledger" in answer.error["message"]

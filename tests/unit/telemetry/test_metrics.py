@@ -267,3 +267,15 @@ def test_every_metric_has_a_section_with_a_query_that_names_it() -> None:
         query = re.search(r"```promql\n(.*?)```", text, re.DOTALL)
         assert query is not None, name
         assert name in query[1], name
+
+
+def test_a_call_of_the_gateways_own_costs_money_and_is_no_request() -> None:
+    metrics = Metrics(str)
+    record = Record("r-shadow", "shadow", 0.0, 0.0)
+    record.route, record.target, record.status = "support", CHEAP, 200
+    record.decision = Decision((CHEAP,), "cheap", "shadow")
+    record.usage, record.cost = Usage(10, 5), Cost(7, "computed")
+    metrics.observe(record)
+    assert metrics.requests.children == {}
+    assert metrics.decisions.children == {}
+    assert metrics.cost.children == {("support", "cheap", str(CHEAP), "computed"): [7]}
