@@ -9,7 +9,8 @@ import pytest
 
 from gateway.migrations.upgrade import upgrade
 from tests.support.gateway import ADMIN_KEY, config, gateway
-from tests.support.redis_server import RedisServer
+from tests.support.redis_cluster import cluster
+from tests.support.redis_server import RedisServer, find_binary
 from tests.support.upstream import Reply, ScriptedUpstream, Stream, chat_body, chat_chunks, usage
 
 ANSWER = Reply.of(chat_body("Hello.", usage=usage(8, 2)), headers=[("x-ratelimit-limit-requests", "9999")])
@@ -173,3 +174,20 @@ async def test_a_budget_in_memory_goes_on_after_a_restart_from_what_the_ledger_s
         async with gateway(document) as gw:
             found = (await gw.admin("GET", "/admin/budgets")).json()["budgets"]
             assert [budget["spent"] for budget in found] == [pytest.approx(4 * CALL_USD), 40]
+
+
+async def test_on_a_cluster_all_of_admission_lives_in_one_slot() -> None:
+    binary = find_binary()
+    if binary is None:
+        pytest.skip("no redis-server here")
+    budgets = [{"tokens": 45, "per": "day"}, {"usd": 1, "per": "month"}]
+    limits = {"requests_per_minute": 100, "tokens_per_minute": 1000, "concurrent": 5}
+    with cluster(binary) as nodes:
+        store = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+        async with ScriptedUpstream(then=ANSWER) as up:
+            document = limited(up.base_url, store, budgets=budgets, limits=limits, cache={})
+            async with gateway(document) as gw:
+                statuses = [(await gw.chat(model="small", max_tokens=10, seed=n)).status for n in range(5)]
+        assert statuses == [200, 200, 200, 429, 429]
+        kept = [b"gw:{admission}:budget" in node.content() for node in nodes]
+        assert sum(kept) == 1

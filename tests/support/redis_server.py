@@ -10,7 +10,9 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -87,9 +89,7 @@ class RedisServer:
     def content(self) -> bytes:
         """Every name and value, as the server would write them to disk."""
         with redis.Redis.from_url(self.url) as client:
-            return b"".join(
-                name + (client.get(name) or b"") for name in client.scan_iter() if client.type(name) == b"string"
-            )
+            return b"".join(name + b" " + _value(client, name) + b"\n" for name in client.scan_iter())
 
     def close(self) -> None:
         atexit.unregister(self.close)
@@ -122,6 +122,16 @@ def _answers(port: int) -> bool:
             return connection.recv(64).startswith(b"+PONG")
     except OSError:
         return False
+
+
+def _value(client: Any, name: bytes) -> bytes:
+    kind: bytes = client.type(name)
+    parts: dict[bytes, Callable[[], list[bytes]]] = {
+        b"string": lambda: [client.get(name) or b""],
+        b"hash": lambda: [part for pair in client.hgetall(name).items() for part in pair],
+        b"zset": lambda: list(client.zrange(name, 0, -1)),
+    }
+    return b" ".join(parts[kind]())
 
 
 def free_port() -> int:
