@@ -129,10 +129,12 @@ class Pipeline:
             if await self.kept.follow(turn, request, route, found.flight):
                 return
             found = None
-        is_background = turn.endpoint.is_background(request)
-        demand = self.books.demand(record, request, decision, may_be_cheap=may_be_cheap, is_background=is_background)
         flight = None if found is None else found.flight
-        with flight or nullcontext():
+        with flight or nullcontext():  # from here on nobody who follows waits in vain
+            is_background = turn.endpoint.is_background(request)
+            demand = self.books.demand(
+                record, request, decision, may_be_cheap=may_be_cheap, is_background=is_background
+            )
             if record.step == "cache_only":
                 raise self.admission.too_fast(record.caller, route.name)
             async with self.admission.admit(record.caller, route.name, demand, record.standing) as grant:
