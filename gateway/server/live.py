@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from gateway.app import Gateway, running_gateway
 from gateway.config.load import Loaded
 from gateway.lasting import Lasting
+from gateway.server import heap
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +110,9 @@ class _Run:
                 await self._ending.wait()
                 if self._is_retired:
                     await self.gateway.use.until_idle()
+            if self._is_retired:
+                del self.gateway
+                heap.tidy()
         except Exception:
             if not self._built.is_set():
                 raise
