@@ -47,8 +47,9 @@ class Identifier:
         raise InvalidKey
 
     def _holder(self, secret: str) -> Caller | None:
-        caller = self._callers.get(digest_of(secret))
-        return self._issued.find(secret) if caller is None and self._issued is not None else caller
+        digest = digest_of(secret)
+        caller = self._callers.get(digest)
+        return self._issued.find(secret, digest) if caller is None and self._issued is not None else caller
 
 
 def bearer(headers: Headers) -> str | None:

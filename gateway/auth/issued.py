@@ -19,7 +19,7 @@ from typing import NamedTuple, Self
 from pydantic import ValidationError
 
 from gateway.auth.rights import Callers, within
-from gateway.auth.secret import digest_of, may_be_issued
+from gateway.auth.secret import may_be_issued
 from gateway.clock import Clock
 from gateway.config.model import IssuedKey
 from gateway.errors import DatabaseUnavailable, KeysUnavailable
@@ -92,15 +92,14 @@ class IssuedKeys:
 
     # ------------------------------------------------------------------ who it is
 
-    def find(self, secret: str) -> Caller | None:
+    def find(self, secret: str, digest: bytes) -> Caller | None:
         """The caller that `secret` belongs to; None for whatever is not, or no longer, a key.
 
         Raises KeysUnavailable for what may be one, as long as none could be read.
         """
-        if not may_be_issued(secret):
-            return None
-        digest = digest_of(secret)
-        found = self._found.get(digest) or self._look_up(digest)
+        found = self._found.get(digest)
+        if found is None:
+            found = self._look_up(digest) if may_be_issued(secret) else None
         return None if found is None or self._clock.wall() >= found.until_s else found.caller
 
     def _look_up(self, digest: bytes) -> _Found | None:
