@@ -10,13 +10,14 @@ from typing import Literal, NamedTuple
 
 from gateway.admission.limits import TICKS, Per
 from gateway.config.model import Budget, Config, IssuedKey, Limits
+from gateway.value import value
 from gateway.values import NANO
 
 Kind = Literal["requests", "tokens"]
 Unit = Literal["usd", "tokens"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rate:
     scope: str
     """`key:NAME`, `team:NAME`, `route:NAME` or `gateway`."""
@@ -24,7 +25,7 @@ class Rate:
     per_minute: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Slots:
     """How many requests of `scope` may be under way at a time."""
 
@@ -32,7 +33,7 @@ class Slots:
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Account:
     """What a budget is counted on. A soft and a hard budget of one scope, unit and period share it."""
 
@@ -45,7 +46,7 @@ class Account:
         return f"{self.scope}:{self.unit}:{self.per}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ceiling:
     """The budgets of one account, in nano-dollars or tokens: `hard` refuses, `soft` asks for the cheap tier."""
 

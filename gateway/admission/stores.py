@@ -12,12 +12,12 @@ Each method is one step: no other process sees half of it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from gateway.admission.plan import Account, Plan
+from gateway.value import value
 
 if TYPE_CHECKING:  # redis takes 0.3 s to load
     from gateway.kv import Kv
@@ -57,7 +57,7 @@ class Answer(NamedTuple):
     and reserved. After it was taken, or before it was refused; nothing when CLOSED or EMPTY."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Closing:
     """The end of a grant: what it used."""
 
@@ -69,7 +69,7 @@ class Closing:
     and it can no longer be."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lost:
     """Leases that ended unrenewed, and what they were charged."""
 
@@ -81,7 +81,7 @@ class Lost:
         return Lost(self.grants + other.grants, self.tokens + other.tokens, self.nanousd + other.nanousd)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Balance:
     """An account in its present period, in nano-dollars or tokens; `lost` is the part of `settled` that lost grants
     were charged."""
@@ -92,7 +92,7 @@ class Balance:
     lost_grants: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Swept:
     lost: Lost
     epoch: int

@@ -9,12 +9,13 @@ worth an error.
 
 import struct
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from operator import attrgetter
 from zlib import crc32
 
 import orjson
 
+from gateway.value import value
 from gateway.values import Usage
 
 if sys.version_info >= (3, 14):
@@ -33,7 +34,7 @@ _MAX_BODY = 1 << 26
 """Bytes a body may unpack to: the largest `max_entry_kb`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Entry:
     """A complete answer in its non-streamed form."""
 
@@ -48,7 +49,7 @@ class Entry:
     """Unix seconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stored:
     """An entry as it is kept."""
 

@@ -7,13 +7,13 @@ cannot change an answer. Names hold hashes only: neither prompts nor callers can
 
 import json
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Literal
 
 import orjson
 
+from gateway.value import value
 from gateway.values import Caller, Decision, Request
 from gateway.wire.repeats import quotes
 
@@ -33,7 +33,7 @@ _MANY_DIGITS = re.compile(rb"[0-9]{16}")
 """More than a double can tell apart."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CacheKey:
     """`gw:cache:{hash of the route}:{hash of the scope}:{hash of everything}`: what a purge names is in the name."""
 

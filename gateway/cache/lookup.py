@@ -12,7 +12,6 @@ share (`shared.py`), in this order.
 import asyncio
 import logging
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any, Self
 
 from gateway.cache.directives import Directives
@@ -24,6 +23,7 @@ from gateway.cache.shared import SharedStore
 from gateway.cache.stores import LocalStore
 from gateway.clock import Clock
 from gateway.errors import StoreUnavailable
+from gateway.value import value
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ _SWEEPS = 8
 AnyFlight = Flight[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hit:
     entry: Entry
     age_s: float
@@ -47,7 +47,7 @@ class Hit:
     """For another process that was asking for it; 0 where it was there."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lead:
     """Nobody has the answer: have it made. To be used as `with lead.flight`, so that nobody waits for it in vain."""
 
@@ -58,14 +58,14 @@ class Lead:
     """What there was, and is no longer fresh: better than an error."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Follow:
     """The answer is being made: read along, and `leave()` in any case."""
 
     flight: AnyFlight
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Miss:
     """No answer to serve, and none to share. `detail` says why nobody looked or could look; None is a plain miss."""
 

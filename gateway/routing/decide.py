@@ -5,7 +5,7 @@ answer costs cents and a needlessly bad one costs trust.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gateway.config.model import Route, Tier
 from gateway.errors import NotAllowed
@@ -21,7 +21,7 @@ Tiers = Mapping[Tier, tuple[Target, ...]]
 _OTHER: dict[Tier, Tier] = {"cheap": "expensive", "expensive": "cheap"}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Policy:
     """How one `auto` route chooses."""
 

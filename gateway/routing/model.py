@@ -18,7 +18,6 @@ level of each surface measure, which holds the measure's share in the distances 
 
 import importlib.resources
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from math import exp, log, sqrt, tanh
 from operator import getitem, mul
@@ -28,6 +27,7 @@ from typing import NamedTuple
 from gateway.routing import document, features
 from gateway.routing.document import GAINS, Document
 from gateway.routing.lanes import Lanes
+from gateway.value import value
 
 REMEMBERED = 4096
 REMEMBERED_CHARS = 2000
@@ -66,7 +66,7 @@ class Verdict(NamedTuple):
         return self.doubt is None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Kind:
     """One kind of task: where its numbers stand among a query's."""
 

@@ -14,7 +14,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple
 
@@ -23,6 +22,7 @@ from gateway.tokens.count import TokenCounter
 from gateway.tokens.memo import Memo
 from gateway.tokens.prefix import Prefixes
 from gateway.tokens.waste import Count, Fragment, Text, blanks, cost_of, outside, repeats, texts_of
+from gateway.value import value
 from gateway.values import Request, Target
 
 SHARE = 0.02
@@ -37,7 +37,7 @@ AT_ONCE_BYTES = 4_096
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Wasted:
     """What a route's requests wasted: tokens that could have been left out, by kind."""
 

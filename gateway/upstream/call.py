@@ -7,7 +7,6 @@ there and is no error, so that a failure can still become a status or another ta
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from multidict import CIMultiDict
 
@@ -29,6 +28,7 @@ from gateway.upstream.client import UpstreamClient
 from gateway.upstream.health import Health
 from gateway.upstream.redact import redact, secrets_of
 from gateway.upstream.reply import Reply
+from gateway.value import value
 from gateway.values import Target
 from gateway.wire import json_bytes, sse
 from gateway.wire.errors import reported_error
@@ -43,7 +43,7 @@ _MB = 1 << 20
 _KB = 1 << 10
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outgoing:
     """What is to be sent: `body` is made per target, since model and field spellings differ."""
 
@@ -53,7 +53,7 @@ class Outgoing:
     is_stream: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """A whole answer, of any status."""
 
