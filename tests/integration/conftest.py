@@ -1,8 +1,12 @@
 """Both lanes must give the same answers, so what is tested over sockets is tested over both."""
 
+from pathlib import Path
+
 import pytest
 
+from gateway.migrations.upgrade import upgrade
 from tests.support.gateway import LANE_VARIABLE, LANES, gateway
+from tests.support.postgres_server import PostgresServer
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -16,3 +20,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv(LANE_VARIABLE, request.param)
     return str(request.param)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database with its tables; that a gateway makes them itself is tested with `sql.py`."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    if request.param == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = server.url
+    upgrade(url)
+    return url

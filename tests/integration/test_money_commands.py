@@ -13,7 +13,6 @@ from click.testing import CliRunner, Result
 
 from gateway.cli.main import main
 from tests.support.gateway import config, gateway
-from tests.support.postgres_server import PostgresServer
 from tests.support.upstream import Reply, ScriptedUpstream, chat_body, usage
 
 COST = 600 * 150 + 400 * 75 + 200 * 600
@@ -50,16 +49,8 @@ class Books:
         return str(self.folder / name)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/ledger.db"
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.url
-
-
 @pytest.fixture
-async def books(url: str, tmp_path: Path) -> Books:
+async def books(ledger_url: str, tmp_path: Path) -> Books:
     """Two calls that were paid for, two hits, a refusal."""
     routes = [
         {"name": "cached", "match": {"models": ["gpt-4o-*"]}, "upstream": "up", "cache": {}},
@@ -67,13 +58,13 @@ async def books(url: str, tmp_path: Path) -> Books:
     ]
     async with (
         ScriptedUpstream(ANSWER, ANSWER) as up,
-        gateway(config(up.base_url, ledger=url, routes=routes)) as gw,
+        gateway(config(up.base_url, ledger=ledger_url, routes=routes)) as gw,
     ):
         for _ in range(3):
             await gw.chat(model="gpt-4o-mini")
         await gw.chat(model="GPT-4o-mini")
         await gw.chat(model="GPT-4o-mini", messages=[{"role": "user", "content": "word " * 200}])
-    return Books(url, tmp_path)
+    return Books(ledger_url, tmp_path)
 
 
 async def test_the_report_adds_up(books: Books) -> None:
