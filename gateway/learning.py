@@ -21,6 +21,7 @@ from multidict import CIMultiDict
 from gateway.accounting.book import book
 from gateway.accounting.prices import PriceTable
 from gateway.auth.identify import Identifier
+from gateway.cache.key import bypass_reason
 from gateway.clock import Clock
 from gateway.config.model import Config, Route, Shadow, Tier
 from gateway.errors import BadRequest, DatabaseError, GatewayError, NotFound
@@ -46,6 +47,8 @@ COIN = 0.5
 """Chance of the cheap tier in the exploration slice."""
 WAITING = 32
 """Shadow calls that may wait for their turn, of each route; what comes beyond is left out."""
+MAX_BYTES = 1 << 20
+"""Request and answer together; 32 MB for all that wait on a route."""
 CALL_S = 120.0
 SPENT_S = 60.0
 """How old the ledger's word on what was spent may be."""
@@ -104,7 +107,7 @@ class Learning:
         """Route → when the ledger was asked (monotonic), the day that was, and nano-dollars spent on it."""
         self._tasks: list[asyncio.Task[None]] = []
         self.shadows: Counter[tuple[str, ...]] = Counter()
-        """(route, result) of shadow calls: judged, unjudged, failed, no_budget, crowded."""
+        """(route, result) of shadow calls: judged, unjudged, failed, no_budget, crowded, too_large."""
         self.feedbacks: Counter[tuple[str, ...]] = Counter()
         """(opinion,) of feedback: up, down, neutral."""
 
@@ -143,6 +146,13 @@ class Learning:
         if decision.reason == "explore":
             self._keep(route, endpoint.question(request), record.request_id, caller.name, decision.tier, COIN)
         if not decision.is_shadowed or shadow is None or record.answer is None:
+            return
+        if (
+            bypass_reason(request) is not None
+        ):  # it leaves something behind at the upstream, which must not happen twice
+            return
+        if len(request.body) + len(record.answer) > MAX_BYTES:
+            self.shadows[route.name, "too_large"] += 1
             return
         question = endpoint.question(request)
         job = _Job(

@@ -266,7 +266,7 @@ class Metrics:
             Reading(
                 "gateway_router_shadows_total",
                 "Answers picked for comparison with the other tier's. result: judged, unjudged, failed, no_budget,"
-                " crowded.",
+                " crowded, too_large.",
                 ("route", "result"),
                 kind="counter",
             ),

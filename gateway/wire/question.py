@@ -16,17 +16,18 @@ Messages = Sequence[Mapping[str, Any]]
 
 def question_in(messages: Messages, fields: Mapping[str, Any], body: bytes, *, instructions: str = "") -> Question:
     """`messages` are checked; `instructions` are those that stand outside of them."""
-    asked = []
-    for message in reversed(messages):
-        if message.get("role") == "user":
-            asked.append(text_of(message.get("content")))
-            if len(asked) > EARLIER:
-                break
-    told = [text_of(message.get("content")) for message in messages if message.get("role") in _INSTRUCTING]
+    asked, told = [], [instructions] if instructions else []
+    for message in messages:
+        role = message.get("role")
+        if role == "user":
+            asked.append(message)
+        elif role in _INSTRUCTING:
+            told.append(text_of(message.get("content")))
+    texts = [text_of(message.get("content")) for message in asked[: -EARLIER - 2 : -1]]
     return Question(
-        text=asked[0] if asked else "",
-        earlier=tuple(asked[1:]),
-        system="\n".join([instructions, *told]) if instructions else "\n".join(told),
+        text=texts[0] if texts else "",
+        earlier=tuple(texts[1:]),
+        system="\n".join(told),
         has_tools=bool(fields.get("tools") or fields.get("functions")),
         has_images=b"image" in body and _has_images(messages),
     )

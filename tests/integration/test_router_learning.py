@@ -97,6 +97,14 @@ async def test_a_judge_model_is_asked_twice_with_the_answers_swapped(tmp_path: P
     assert rows(tmp_path, "SELECT DISTINCT weak, strong FROM router_outcomes") == [(0.5, 0.5)]
 
 
+async def test_a_request_that_leaves_something_behind_is_not_made_twice(tmp_path: Path) -> None:
+    upstream = ScriptedUpstream(then=answering(cheap="x", expensive="y"))
+    async with upstream, serving(learning(upstream, tmp_path, shadow={"share": 0.5})) as gw:
+        for _ in range(20):
+            await gw.chat(model="auto", messages=[{"role": "user", "content": EASY}], store=True)
+    assert {seen.json()["model"] for seen in upstream.requests} == {CHEAP}
+
+
 async def test_shadow_calls_end_where_their_budget_ends(tmp_path: Path) -> None:
     shadow = {"share": 0.5, "usd_per_day": 1e-9, "concurrent": 1}
     async with ScriptedUpstream(then=answering(cheap="x", expensive="y")) as upstream:
