@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis.asyncio as redis
 
 from gateway.migrations.upgrade import upgrade
 from tests.support.gateway import ADMIN_KEY, config, gateway
@@ -191,3 +192,21 @@ async def test_on_a_cluster_all_of_admission_lives_in_one_slot() -> None:
         assert statuses == [200, 200, 200, 429, 429]
         kept = [b"gw:{admission}:budget" in node.content() for node in nodes]
         assert sum(kept) == 1
+
+
+async def test_a_stream_under_way_tells_its_lease_what_it_has_used(redis_server: RedisServer) -> None:
+    goes_on = asyncio.Event()
+    step = Stream.of(*chat_chunks(" one", " two", " three", usage=usage(8, 3))[:4], goes_on, {"choices": []})
+    budget = {"tokens": 1000, "per": "total"}
+    async with ScriptedUpstream(then=step) as up:
+        document = limited(up.base_url, redis_server.url, budgets=[budget])
+        async with gateway({**document, "lease_s": 1}) as gw, redis.Redis.from_url(redis_server.url) as store:
+            asking = asyncio.create_task(gw.chat(model="gpt-4o", stream=True, max_tokens=900))
+            async with asyncio.timeout(10):
+                used: set[int] = set()
+                while 8 + 3 not in used:
+                    names = [name async for name in store.scan_iter("gw:{admission}:grant:*")]
+                    used |= {int(await store.hget(name, "used_tokens") or 0) for name in names}
+            assert used <= {8, 11}  # the prompt from the first moment on; then what has come
+            goes_on.set()
+            await asking
