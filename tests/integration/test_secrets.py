@@ -70,6 +70,7 @@ def document(url: str, redis_url: str) -> dict[str, Any]:
                 "name": "smart",
                 "match": {"models": ["auto"]},
                 "tier": "auto",
+                "router": {"explore": 0.5},
                 "cache": {},
                 "tokens": {"max_prompt": 400},
             },

@@ -36,6 +36,22 @@ class TestNames:
             for name in missing
         ]
 
+    @pytest.mark.parametrize("what", ["shadow: {share: 0.1}", "explore: 0.1"])
+    def test_what_is_learned_needs_a_place_to_be_kept(self, what: str) -> None:
+        text = "ledger: none\n" + routes(f"name: a, tier: auto, router: {{{what}}}")
+        name = what.partition(":")[0]
+        [problem] = problems(text)
+        assert f"routes[0].router.{name}: expected a `ledger`, which keeps what is learned from" in problem
+
+    def test_a_judge_is_a_model_of_a_known_upstream(self) -> None:
+        shadow = "shadow: {share: 0.1, judge: model, judge_model: azur/gpt-5}"
+        [problem] = problems(routes(f"name: a, tier: auto, router: {{{shadow}}}"))
+        assert "routes[0].router.shadow.judge_model: expected a name from `upstreams`, got 'azur'" in problem
+
+    def test_a_judge_model_comes_with_its_judge(self) -> None:
+        [problem] = problems(routes("name: a, tier: auto, router: {shadow: {share: 0.1, judge: model}}"))
+        assert "expected judge_model with judge: model, and only there" in problem
+
     def test_a_route_names_a_known_upstream(self) -> None:
         assert problems(OPEN + "routes: [{name: a, upstream: opnai}]\n") == [
             (
