@@ -92,6 +92,7 @@ class Forwarder:
             headers=headers,
             body=partial(outgoing_body, turn.endpoint, request),
             is_stream=request.is_stream,
+            owner=record.caller.name if record.caller is not None else "",
         )
         began = self.clock.monotonic()
         try:

@@ -51,6 +51,8 @@ class Outgoing:
     headers: CIMultiDict[str]
     body: Callable[[Target, Upstream], bytes]
     is_stream: bool
+    owner: str = ""
+    """Whose call it is: where too many wait, those who have most of them are sent away first."""
 
 
 @value
@@ -221,7 +223,7 @@ async def _ask(
     client: UpstreamClient, target: Target, outgoing: Outgoing, secrets: tuple[bytes, ...]
 ) -> Answer | EventStream:
     body = outgoing.body(target, client.config)
-    reply = await client.send("POST", outgoing.path, headers=outgoing.headers, body=body)
+    reply = await client.send("POST", outgoing.path, headers=outgoing.headers, body=body, owner=outgoing.owner)
     is_open = False
     try:
         if outgoing.is_stream and reply.status == 200 and reply.is_event_stream:

@@ -73,13 +73,22 @@ class UpstreamClient:
         return self._pool.waiting
 
     async def send(
-        self, method: str, path: str, *, headers: Headers, body: Body, query: str = "", raw: bool = False
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Headers,
+        body: Body,
+        query: str = "",
+        raw: bool = False,
+        owner: str = "",
     ) -> Reply:
         """Send a request to `path` (percent-encoded, below the base URL); returns once the reply's head is there.
 
         `headers` are the client's, already filtered; the upstream's configured ones win over them. A
         body that is an iterable is sent as it comes, in chunks unless `headers` hold its length; an
-        answer may overtake it. `raw` leaves a compressed answer as it is. Raises UpstreamUnavailable,
+        answer may overtake it. `raw` leaves a compressed answer as it is; `owner` is whose call it is, where
+        there are more than there may be. Raises UpstreamUnavailable,
         UpstreamTimeout where no connection could be made in time, BadRequest, and what the body
         raises; the caller bounds the rest. Redirects are not followed.
         """
@@ -90,7 +99,7 @@ class UpstreamClient:
             if body is None and method in _TAKES_A_BODY:
                 body = b""
             length = _length(headers) if body is not None and not isinstance(body, bytes) else None
-            connection = self._pool.take() or await self._pool.acquire()
+            connection = self._pool.take() or await self._pool.acquire(owner)
         except BaseException:
             self.in_flight -= 1
             raise

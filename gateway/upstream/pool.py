@@ -6,7 +6,7 @@ either a connection or the place of one that was lost, the moment either comes f
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -28,6 +28,8 @@ class Pool:
         self._connections: set[Connection] = set()
         self._dialing = 0
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._owners: dict[asyncio.Future[Connection | None], str] = {}
+        """Of those who wait, for whom."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
         self._all_lost: asyncio.Future[None] | None = None
@@ -68,10 +70,11 @@ class Pool:
             connection.abort()
         return None
 
-    async def acquire(self) -> Connection:
+    async def acquire(self, owner: str = "") -> Connection:
         """A connection that can take a request at once, new if need be.
 
-        Raises what dialling raises, and UpstreamBusy when too many wait already.
+        Raises what dialling raises, and UpstreamBusy when too many wait already; with a full line that is whoever
+        has most calls in it, by the names of their owners.
         """
         while True:
             if (connection := self.take()) is not None:
@@ -79,7 +82,7 @@ class Pool:
             if self.size < self._limit:
                 self._dialing += 1
                 return await self._connect()
-            connection = await self._turn()
+            connection = await self._turn(owner)
             if connection is None:
                 return await self._connect()
             if connection.is_open:  # it may have been lost on the way here
@@ -124,12 +127,13 @@ class Pool:
         connection.keeper = self
         return connection
 
-    async def _turn(self) -> Connection | None:
+    async def _turn(self, owner: str) -> Connection | None:
         """Wait in line for a connection, or for a place to make one, counted in `_dialing` already."""
         if len(self._waiting) >= self._limit:
-            raise UpstreamBusy("Too many calls are waiting for a connection to the model API.")
+            self._make_room(owner)
         waiter: asyncio.Future[Connection | None] = self._loop.create_future()
         self._waiting.append(waiter)
+        self._owners[waiter] = owner
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -139,6 +143,19 @@ class Pool:
             elif waiter.exception() is None:  # served and cancelled in the same turn of the loop: pass it on
                 self._pass_on(waiter.result())
             raise
+        finally:
+            del self._owners[waiter]
+
+    def _make_room(self, owner: str) -> None:
+        """Send away the last call of whoever has most in line, unless that is `owner` or would be."""
+        counts = Counter(self._owners[waiter] for waiter in self._waiting)
+        greedy, most = counts.most_common(1)[0]
+        if most <= counts[owner] + 1:
+            raise _busy()
+        last = next(waiter for waiter in reversed(self._waiting) if self._owners[waiter] == greedy)
+        self._waiting.remove(last)
+        if not last.done():
+            last.set_exception(_busy())
 
     def _pass_on(self, given: Connection | None) -> None:
         if given is None:
@@ -166,6 +183,10 @@ class Pool:
             self._idle.remove(connection)
             connection.abort()
         self._sweeper = self._loop.call_later(SWEEP_S, self._sweep) if self._idle else None
+
+
+def _busy() -> UpstreamBusy:
+    return UpstreamBusy("Too many calls are waiting for a connection to the model API.")
 
 
 def _closed() -> UpstreamUnavailable:

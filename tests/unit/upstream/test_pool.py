@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.errors import UpstreamTimeout, UpstreamUnavailable
+from gateway.errors import UpstreamBusy, UpstreamTimeout, UpstreamUnavailable
 from gateway.upstream.http1 import KEEP_ALIVE_S, Connection
 from gateway.upstream.pool import Pool
 from gateway.upstream.reply import Reply
@@ -260,3 +260,21 @@ async def test_closing_ends_all_there_is(upstream: Upstream) -> None:
     await turns()
     assert pool.size == 0
     assert not any(connection.is_open for connection in upstream.transports)
+
+
+async def test_a_full_line_sends_away_the_last_call_of_whoever_has_most(pool: Pool, upstream: Upstream) -> None:
+    first, second = await pool.acquire("greedy"), await pool.acquire("greedy")
+    ask(first), ask(second)
+    greedy = [asyncio.create_task(pool.acquire("greedy")) for _ in range(2)]
+    await turns()
+    modest = asyncio.create_task(pool.acquire("modest"))
+    await turns()
+    with pytest.raises(UpstreamBusy):
+        await greedy[1]
+    for caller in ("greedy", "modest", "third"):  # each has one there by now, or would have as many: nobody has to go
+        with pytest.raises(UpstreamBusy):
+            await pool.acquire(caller)
+    upstream.answer(first)
+    upstream.answer(second)
+    assert [await greedy[0], await modest] == [first, second]
+    assert pool.waiting == 0
