@@ -44,6 +44,8 @@ _CALL_S = 5.0
 """One call, connecting included."""
 _MIGRATE_S = 300.0
 """Bringing the tables up to date; a large ledger may have to be rewritten."""
+_MIGRATE_AGAIN_S = 30.0
+"""A try takes a second of CPU, and whoever calls may call often."""
 _BUSY_MS = 2000
 """How long SQLite waits for another process that writes."""
 _VERSIONS = Path(__file__).parent / "migrations" / "versions"
@@ -71,6 +73,8 @@ class Database:
         path = sqlite_path(url)
         self._driver: _Driver = _Postgres(url) if path is None else _Sqlite(path)
         self._is_current = False
+        self._failed: tuple[float, str] | None = None
+        """When the tables could not be brought up to date, and why."""
         self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -116,7 +120,14 @@ class Database:
     async def _bring_up_to_date(self, timeout_s: float) -> None:
         """Have the tables made or moved where they are not those of this version; see `migrations`."""
         if await self._version(timeout_s) < newest_version():
-            await _migrate_in_a_child(self._url, self.name)
+            now = asyncio.get_running_loop().time()
+            if self._failed is not None and now < self._failed[0] + _MIGRATE_AGAIN_S:
+                raise DatabaseUnavailable(self._failed[1])
+            try:
+                await _migrate_in_a_child(self._url, self.name)
+            except DatabaseUnavailable as error:
+                self._failed = (now, str(error))
+                raise
         self._is_current = True
 
     async def _version(self, timeout_s: float) -> str:

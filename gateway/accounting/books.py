@@ -25,7 +25,10 @@ async def opened(url: str) -> AsyncIterator[AsyncConnection]:
     path = sqlite_path(url)
     if path is not None and not path.exists():
         raise DatabaseUnavailable(f"there is no ledger at {path}: name the one to read with --ledger or --config")
-    engine = create_async_engine(sqlalchemy_url(url), poolclass=NullPool)
+    try:
+        engine = create_async_engine(sqlalchemy_url(url), poolclass=NullPool)
+    except ModuleNotFoundError:
+        raise DatabaseUnavailable("asyncpg is not installed: pip install 'llm-gateway[postgres]'") from None
     try:
         async with engine.connect() as connection:
             yield connection
@@ -38,6 +41,10 @@ async def opened(url: str) -> AsyncIterator[AsyncConnection]:
         raise DatabaseUnavailable(f"{shown(url)}: {error.orig}") from None
     except (SQLAlchemyError, OSError) as error:
         raise DatabaseUnavailable(f"{shown(url)}: {getattr(error, 'orig', None) or type(error).__name__}") from None
+    except Exception as error:
+        if not type(error).__module__.startswith("asyncpg"):  # what it says to a wrong password is not translated
+            raise
+        raise DatabaseUnavailable(f"{shown(url)}: {error}") from None
     finally:
         await engine.dispose()
 

@@ -37,7 +37,8 @@ BATCH_ROWS = 500
 """Requests in one transaction: some 5 ms of SQLite's thread."""
 BEAT_S = 10.0
 """How often a writer without requests says that it is there."""
-UPKEEP_S = 3600.0
+UPKEEP_S, UPKEEP_AGAIN_S = 3600.0, 300.0
+"""Between two looks at partitions and old rows; the second after one that failed."""
 CLOSE_S = 5.0
 """How long a stopping process goes on trying to write."""
 WRITE_TIMEOUT_S = 5.0
@@ -140,14 +141,13 @@ class Ledger:
     # ------------------------------------------------------------------ writing
 
     async def _run(self) -> None:
-        kept_up_at: float | None = None
+        keep_up_at: float | None = None
         while True:
             try:
-                if kept_up_at is None or self._clock.monotonic() - kept_up_at > UPKEEP_S:
-                    if kept_up_at is None:
-                        await self._sign_in()
-                    await keep_up(self._database, self._now_ms(), self._retention_days)
-                    kept_up_at = self._clock.monotonic()
+                if keep_up_at is None:
+                    await self._sign_in()
+                if keep_up_at is None or self._clock.monotonic() >= keep_up_at:
+                    keep_up_at = self._clock.monotonic() + await self._keep_up()
                 await self._write_queue()
                 self._say_up()
             except DatabaseError as error:
@@ -165,6 +165,15 @@ class Ledger:
                     await self._wake.wait()
             await self._sleep(BATCH_S)
             self._wake.clear()
+
+    async def _keep_up(self) -> float:
+        """Seconds until the next time. What fails here (a user who may not make tables) keeps no rows out."""
+        try:
+            await keep_up(self._database, self._now_ms(), self._retention_days)
+        except DatabaseError as error:
+            log.warning("ledger: its partitions and its oldest rows stay as they are for now: %s", error)
+            return UPKEEP_AGAIN_S
+        return UPKEEP_S
 
     async def _write_queue(self) -> None:
         """Everything that is queued, and that this writer is there."""

@@ -131,3 +131,16 @@ async def test_many_rows_of_one_batch_are_all_there(ledger_url: str) -> None:
     assert all(row["dropped_tokens"] == row["seq"] - 1 for row in found)
     assert len(await rows(ledger_url, "seq", "ledger_attempts")) == 600
     assert book.dropped == 0
+
+
+async def test_a_user_who_may_only_write_rows_writes_them(postgres: PostgresServer) -> None:
+    await asyncio.to_thread(upgrade, postgres.url)
+    await postgres.ask("DROP ROLE IF EXISTS writer")
+    await postgres.ask("CREATE ROLE writer LOGIN")
+    await postgres.ask("GRANT USAGE ON SCHEMA public TO writer")
+    await postgres.ask("GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO writer")
+    url = postgres.url.replace("postgres:a-password@", "writer@")
+    async with Database(url) as database, Ledger(database, SystemClock(), retention_days=3650) as book:
+        book.observe(record(started_at=SystemClock().wall()))
+        await until(lambda: book.taken == 1 and book.queued == 0)
+    assert len(await rows(postgres.url)) == 1

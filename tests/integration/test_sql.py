@@ -169,3 +169,18 @@ async def test_several_may_open_a_new_file_at_once(tmp_path: Path) -> None:
         finally:
             for database in databases:
                 await database._driver.close()
+
+
+async def test_a_user_who_may_not_make_tables_is_told_and_not_asked_again_at_once(postgres: PostgresServer) -> None:
+    await postgres.ask("DROP ROLE IF EXISTS reader")
+    await postgres.ask("CREATE ROLE reader LOGIN")
+    await postgres.ask("GRANT USAGE ON SCHEMA public TO reader")
+    url = postgres.url.replace("postgres:a-password@", "reader@")
+    async with Database(url) as database:
+        with pytest.raises(DatabaseUnavailable, match="permission denied") as first:
+            await database.fetch(HOSTS, timeout_s=40)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(DatabaseUnavailable) as second:
+            await database.fetch(HOSTS)
+        assert str(second.value) == str(first.value)
+        assert asyncio.get_running_loop().time() - began < 1, "no second process was started"
