@@ -38,7 +38,7 @@ from gateway.record import Record
 from gateway.routing.labels import Labels
 from gateway.routing.match import RouteTable
 from gateway.routing.router import Router
-from gateway.sql import Database
+from gateway.sql import Database, NoTable
 from gateway.steps.books import Books
 from gateway.steps.forward import Forwarder
 from gateway.steps.kept import Kept
@@ -263,7 +263,7 @@ async def _issued_keys(
     """A connection of its own: a revocation must not wait behind the ledger's writes."""
     if config.ledger == "none":
         return None
-    database = await stack.enter_async_context(Database(config.ledger))
+    database = await stack.enter_async_context(Database(config.ledger, only_read=True))
     return await stack.enter_async_context(IssuedKeys(database, callers, clock, admission.know))
 
 
@@ -273,7 +273,7 @@ async def _recalling(config: Config, admission: Admission) -> AsyncIterator[None
     if config.ledger == "none" or not admission.has_budgets:
         yield
         return
-    async with Database(config.ledger) as database:
+    async with Database(config.ledger, only_read=True) as database:
         task = asyncio.create_task(_recall(database, admission), name="recall what was spent")
         await asyncio.wait((task,), timeout=_RECALL_START_S)
         try:
@@ -287,6 +287,8 @@ async def _recall(database: Database, admission: Admission) -> None:
     while database.is_made:  # else nothing was ever spent
         try:
             await admission.recall(partial(spent_since, database))
+            return
+        except NoTable:
             return
         except DatabaseUnavailable as error:
             log.warning("budgets: what was spent before cannot be read yet: %s", error)

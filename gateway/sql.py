@@ -60,11 +60,13 @@ class _Driver(Protocol):
 class Database:
     """An async context manager; connects when first used. Calls are served one after the other.
 
-    `url`: as in the configuration's `ledger`. Raises ConfigError for one that cannot be served here.
+    `url`: as in the configuration's `ledger`. Raises ConfigError for one that cannot be served here. One that is
+    `only_read` leaves tables as they are, and raises NoTable where they are not made yet.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, only_read: bool = False) -> None:
         self._url = url
+        self._leaves_tables = only_read
         self.name = shown(url)
         """For messages: without user and password."""
         self.is_postgres = sqlite_path(url) is None
@@ -111,7 +113,7 @@ class Database:
         except TimeoutError:
             raise DatabaseUnavailable(f"{self.name} is busy with another call") from None
         try:
-            if not self._is_current:
+            if not (self._is_current or self._leaves_tables):
                 await self._bring_up_to_date(timeout_s)
             yield
         finally:

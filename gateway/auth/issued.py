@@ -23,7 +23,7 @@ from gateway.auth.secret import may_be_issued
 from gateway.clock import Clock
 from gateway.config.model import IssuedKey
 from gateway.errors import DatabaseUnavailable, KeysUnavailable
-from gateway.sql import Database
+from gateway.sql import Database, NoTable
 from gateway.values import Caller
 
 log = logging.getLogger(__name__)
@@ -152,15 +152,24 @@ class IssuedKeys:
         if not self._database.is_made:  # nobody has issued a key yet, and looking must not make it
             self._version = self._version or 0
         else:
-            ((version,),) = await self._database.fetch(_VERSION, timeout_s=_READ_S)
+            version = await self._present_version()
             if version != self._version:
-                await self._read(int(version))
+                await self._read(version)
         self._confirmed_s = self._clock.monotonic()
+
+    async def _present_version(self) -> int:
+        try:
+            ((version,),) = await self._database.fetch(_VERSION, timeout_s=_READ_S)
+        except NoTable:
+            if self._version:
+                raise
+            return 0  # whoever issues the first key makes it
+        return int(version)
 
     async def _read(self, version: int) -> None:
         is_older = self._version is not None and version < self._version  # the database came back from a backup
         since = -1 if is_older or self._version is None else self._version
-        rows = await self._database.fetch(_CHANGED, since, timeout_s=_READ_S)
+        rows = await self._database.fetch(_CHANGED, since, timeout_s=_READ_S) if version else []
         if is_older:
             self._by_name.clear()
             self._names.clear()

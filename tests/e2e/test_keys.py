@@ -1,17 +1,15 @@
 """`gateway keys` against a gateway of several workers."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import aiohttp
+from click.testing import CliRunner, Result
 
+from gateway.cli.main import main
 from tests.support.process import Process, serving
 from tests.support.upstream import Reply, ScriptedUpstream, chat_body, usage
 
-ROOT = Path(__file__).parent.parent.parent
 BODY = b'{"model": "gpt-5-mini", "messages": [{"role": "user", "content": "hello"}]}'
 CONFIG = """\
 server: {{port: 0, admin: {{port: 0, key: an-admin-key}}, workers: 2}}
@@ -20,10 +18,9 @@ routes: [{{name: default, upstream: up}}]
 """
 
 
-async def keys(gw: Process, *args: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "gateway", "keys", *args, "--admin", gw.admin_url]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "GATEWAY_ADMIN_KEY": "an-admin-key"}
-    return await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, env=env, check=False)
+async def keys(gw: Process, *args: str) -> Result:
+    argv = ["keys", *args, "--admin", gw.admin_url]
+    return await asyncio.to_thread(CliRunner().invoke, main, argv, env={"GATEWAY_ADMIN_KEY": "an-admin-key"})
 
 
 async def statuses(gw: Process, secret: str) -> set[int]:
