@@ -17,6 +17,7 @@ State = dict[str, Numbers]
 
 _NOT_SUMMED: Mapping[str, Callable[[Iterable[float]], float]] = {
     "gateway_store_up": min,
+    "gateway_ledger_up": min,
     "gateway_budget_remaining_usd": min,
     "gateway_breaker_open": max,
     "gateway_keys_age_seconds": max,

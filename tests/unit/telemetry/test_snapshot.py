@@ -12,6 +12,8 @@ def process(*, requests: int, in_flight: int, is_store_up: bool) -> bytes:
     metrics.overhead.observe(("default",), 0.0002)
     metrics.gauge("gateway_in_flight_requests", lambda: {(): in_flight})
     metrics.gauge("gateway_store_up", lambda: {(): int(is_store_up)})
+    metrics.gauge("gateway_ledger_up", lambda: {(): 1})
+    metrics.gauge("gateway_ledger_queued_rows", lambda: {(): 7})
     metrics.gauge("gateway_store_errors_total", lambda: {("get",): 2})
     return snapshot.take(metrics)
 
@@ -35,6 +37,8 @@ def test_what_is_counted_adds_up_and_what_is_a_state_is_combined() -> None:
     assert 'gateway_overhead_seconds_bucket{le="0.00025",route="default"} 2.0' in shown
     assert "gateway_in_flight_requests 11.0" in shown
     assert "gateway_store_up 0.0" in shown
+    assert "gateway_ledger_up 1.0" in shown
+    assert "gateway_ledger_queued_rows 14.0" in shown
     assert 'gateway_store_errors_total{op="get"} 4.0' in shown
 
 
