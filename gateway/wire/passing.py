@@ -23,7 +23,7 @@ class Passing:
     def __init__(self) -> None:
         self._sent = b""
         self._head = b""
-        self._tail = b""
+        self._tail = bytearray()
 
     def sent(self, chunk: bytes) -> None:
         """Part of the request goes by."""
@@ -34,7 +34,9 @@ class Passing:
         """Part of the answer goes by, decoded."""
         if len(self._head) < _KEPT:
             self._head += chunk[: _KEPT - len(self._head)]
-        self._tail = (self._tail + chunk[-_KEPT:])[-_KEPT:]
+        self._tail += chunk
+        if len(self._tail) > 4 * _KEPT:  # seldom, for it is moved then
+            del self._tail[:-_KEPT]
 
     @property
     def usage(self) -> Usage | None:
