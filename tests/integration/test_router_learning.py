@@ -1,18 +1,33 @@
 """A router that learns from its own traffic: what is compared, booked and kept, and what becomes of it."""
 
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.migrations.upgrade import upgrade
 from tests.support.gateway import config
 from tests.support.gateway import gateway as serving  # by another name, so that one lane is enough: both learn alike
 from tests.support.upstream import Reply, ScriptedUpstream, Seen, Stream, chat_body, chat_chunks, usage
 
 EASY = "What is the capital of France?"
 CHEAP, EXPENSIVE, JUDGE = "gpt-4o-mini", "gpt-4o", "gpt-4.1"
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with all its tables: making them takes seconds."""
+    file = tmp_path_factory.mktemp("ledger") / "ledger.db"
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(autouse=True)
+def ledger(made_once: Path, tmp_path: Path) -> None:
+    shutil.copy(made_once, tmp_path / "ledger.db")
 
 
 def answering(**answers: str) -> Any:

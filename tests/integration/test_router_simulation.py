@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from gateway.cli.router import router
 from gateway.clock import SystemClock
 from gateway.config.model import Config
+from gateway.migrations.upgrade import upgrade
 from gateway.routing.drift import Drift
 from gateway.routing.features import extract
 from gateway.routing.labels import Labels
@@ -51,6 +52,19 @@ FAULTS = (
 PLACES = ("Paris", "London", "Boston", "Rome", "Berlin", "Madrid", "Vienna", "Athens", "Dublin")
 
 
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with all its tables: making them takes seconds."""
+    file = tmp_path_factory.mktemp("ledger") / "ledger.db"
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(autouse=True)
+def ledger(made_once: Path, tmp_path: Path) -> None:
+    shutil.copy(made_once, tmp_path / "ledger.db")
+
+
 def tickets(count: int, seed: int) -> list[tuple[str, float]]:
     """Texts, and how the cheap model does on each; the expensive one always does well."""
     chance = random.Random(seed)
@@ -83,7 +97,6 @@ def sample(text: str, number: int, classifier: Classifier, *, keep_text: bool) -
 async def fill(url: str, labelled: list[tuple[str, float]], *, keep_text: bool, flip: bool = False) -> None:
     classifier = Classifier.load()
     async with Database(url) as database, Labels(database, SystemClock(), retention_days=36_500) as labels:
-        await database.fetch("SELECT 1 FROM router_samples", timeout_s=60)  # makes the tables
         for number, (text, weak) in enumerate(labelled):
             labels.sample(sample(text, number, classifier, keep_text=keep_text))
             labels.outcome(f"r{number}", "agreement", 1 - weak if flip else weak, 1.0)
@@ -128,7 +141,8 @@ def test_a_model_retrained_on_labels_of_the_new_traffic_is_promoted_and_recovers
 
 
 def test_a_candidate_that_learned_the_opposite_is_refused_and_changes_nothing(tmp_path: Path) -> None:
-    right, wrong = f"sqlite:///{tmp_path}/right.db", f"sqlite:///{tmp_path}/wrong.db"
+    shutil.copy(tmp_path / "ledger.db", tmp_path / "wrong.db")
+    right, wrong = f"sqlite:///{tmp_path}/ledger.db", f"sqlite:///{tmp_path}/wrong.db"
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     asyncio.run(fill(right, tickets(600, seed=1), keep_text=True))
     asyncio.run(fill(wrong, tickets(600, seed=1), keep_text=True, flip=True))
