@@ -101,7 +101,7 @@ class Relay:
             if collector.is_over:
                 self._end(None)
         except UpstreamError as error:
-            self._end(error)
+            self._end(error.with_traceback(None))  # its frames lead back here
         finally:
             self._is_pulling = False
             if self._waiters:

@@ -130,8 +130,7 @@ class Reply:
         while not self.status and self._error is None:
             await self._arrival(None)
         if not self.status:
-            assert self._error is not None
-            raise self._error
+            raise self._take_error()
 
     async def _next_decoded(self, decoder: Decoder, idle_s: float | None) -> bytes:
         await asyncio.sleep(0)  # many pieces can come of one part: let others have their turn between them
@@ -154,7 +153,15 @@ class Reply:
             self.upload.cancel()
             await asyncio.wait((self.upload,))  # its source is free for others to read when this returns
         if self._error is not None:
-            raise self._error
+            raise self._take_error()
+
+    def _take_error(self) -> Exception:
+        """What went wrong, to be raised. Were it kept here as well, it and its frames, which lead back here, would be a
+        circle that only the garbage collector could undo, with everything its request had."""
+        error = self._error
+        assert error is not None
+        self._error = UpstreamCut("The model API broke off its answer.")
+        return error
 
     def _take(self) -> bytes:
         parts = self.parts
