@@ -1,6 +1,7 @@
 """The admin port: probes and metrics for machines, and under /admin what operators ask and change.
 
-Everything under /admin wants `server.admin.key` as a bearer token; without a configured key it is off.
+Everything under /admin wants `server.admin.key` as a bearer token; without a configured key it is off. Reading is also
+allowed to the status page (`ui.py`).
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from gateway.config.model import Config
 from gateway.errors import AdminKeyInvalid, BadRequest, NotFound, StoreUnavailable
 from gateway.server.admin_cache import serve_cache
 from gateway.server.admin_keys import serve_keys
+from gateway.server.admin_overview import serve_overview
 from gateway.server.admin_spend import spend
 from gateway.server.crew import CREW, Crew
 from gateway.server.database import open_database
@@ -25,6 +27,7 @@ from gateway.server.middleware import errors_to_openai
 from gateway.server.openapi import document
 from gateway.server.probes import healthz, metrics, readyz
 from gateway.server.strict import refuse_ambiguous
+from gateway.server.ui import may_read, serve_ui
 from gateway.wire import json_bytes
 
 _MAX_BODY = 1 << 20
@@ -51,6 +54,8 @@ def admin_app(crew: Crew, config: Config) -> web.Application:
     open_database(app)
     serve_keys(app)
     serve_cache(app)
+    serve_overview(app)
+    serve_ui(app, key.get_secret_value() if key else None)
     return app
 
 
@@ -65,6 +70,8 @@ def _guard(key: SecretStr | None) -> Middleware:
             raise NotFound(
                 "The admin API is off: set server.admin.key (for example ${GATEWAY_ADMIN_KEY}) to turn it on."
             )
+        if may_read(request):
+            return await handler(request)
         secret = bearer(request.headers)
         if secret is None or not hmac.compare_digest(_digest(secret), expected):
             raise AdminKeyInvalid

@@ -34,6 +34,7 @@ def _object(**properties: Schema) -> Schema:
 
 
 _ANY: Schema = {"type": "object"}
+_WHOLE: Schema = {"type": "integer"}
 _PROCESSES = _object(processes={"type": "array", "items": _ANY})
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
@@ -101,6 +102,22 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
             tools={"type": "array", "items": _ANY},
         ),
         failures=(400, 404),
+    ),
+    ("GET", "/admin/overview"): Operation(
+        "Today and this week (UTC, from Monday) by the ledger, in all and by route. Money in nano-dollars.",
+        _object(
+            at_ms=_WHOLE,
+            is_complete={"type": "boolean", "description": "false while a large ledger is being read"},
+            today=_ref("Period"),
+            week=_ref("Period"),
+        ),
+        failures=(404, 503),
+    ),
+    ("GET", "/admin/requests"): Operation(
+        "The last requests, the newest first: names and numbers, never their text.",
+        _object(requests={"type": "array", "items": _ANY}),
+        query=(("limit", "at most so many, up to 200; default 25"),),
+        failures=(400, 404, 503),
     ),
     ("GET", "/admin/budgets"): Operation(
         "Every budget in its present period: what is spent, reserved and left.",
@@ -185,6 +202,7 @@ def _schemas() -> dict[str, Any]:
         "IssuedKey": issued,
         "Key": {"allOf": [_ref("IssuedKey"), _object(**state)]},
         "KeyWithSecret": {"allOf": [_ref("Key"), _object(secret={"type": "string"})]},
+        "Period": _object(since_ms=_WHOLE, total=_ANY, routes={"type": "array", "items": _ANY}),
         "BudgetState": _object(
             scope={"type": "string", "description": "key:NAME, team:NAME, route:NAME or gateway"},
             unit={"enum": ["usd", "tokens"]},
