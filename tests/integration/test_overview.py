@@ -77,7 +77,7 @@ async def book(database: Database, *, ago_s: float, **changes: Any) -> None:
     }
     for name, value in fields.items():
         setattr(record, name, value)
-    await database.write((INSERT, [row_of(record, 1, next(_seq))]))
+    await database.write(*INSERT.batches([row_of(record, 1, next(_seq))]))
 
 
 def total(overview: Overview) -> Sums:

@@ -121,6 +121,14 @@ async def issue(gw: RunningGateway, what: str) -> str:
     return str((await gw.admin("POST", path, body)).json()["secret"])
 
 
+async def sign_in(gw: RunningGateway) -> bytes:
+    """What the status page answers to the admin key."""
+    url = f"{gw.admin_url}/ui/sign-in"
+    async with gw.http.post(url, data={"key": ADMIN_KEY}, allow_redirects=False) as answer:
+        assert answer.status == 303
+        return str(answer.headers).encode() + await answer.read()
+
+
 def written_to(folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
 
@@ -145,6 +153,10 @@ async def test_no_secret_turns_up_anywhere(
             found += [(await gw.admin("GET", path)).body for path in ("/admin/keys", "/admin/keys/issued")]
             found += [answer async for answer in every_way(gw, STEPS)]
             found.append(str((await gw.metrics()).samples).encode())
+            await gw.until(lambda scrape: scrape("gateway_ledger_queued_rows") == 0)
+            found += [(await gw.admin("GET", path)).body for path in ("/admin/overview", "/admin/requests?limit=200")]
+            assert b"gpt-5-mini" in found[-1]
+            found.append(await sign_in(gw))
         assert {seen.header("Authorization") for seen in up.requests} == {f"Bearer {UPSTREAM_KEY}"}
         assert {seen.header("x-canary-token") for seen in up.requests} == {HEADER}
     output = capfd.readouterr()
