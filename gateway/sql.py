@@ -400,7 +400,10 @@ class _Postgres:
         try:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await asyncpg.connect(
-                    self._dsn, timeout=timeout_s, server_settings={"application_name": "llm-gateway"}
+                    self._dsn,
+                    timeout=timeout_s,
+                    statement_cache_size=0,  # a PgBouncer in between may give each transaction another server
+                    server_settings={"application_name": "llm-gateway"},
                 )
             connection = self._connection
 
@@ -434,7 +437,7 @@ class _Postgres:
 
 
 def libpq_url(url: str) -> str:
-    """`postgres://…` and a host given as `?host=/a/socket/folder` in the form that every driver reads."""
+    """`postgres://…` under the name that every driver knows; `?host=/a/socket/folder` and `?sslmode=` stay."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(scheme="postgresql"))
 

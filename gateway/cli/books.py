@@ -43,6 +43,14 @@ class Moment(click.ParamType[int]):
         return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
+LEDGER = click.option(
+    "--ledger",
+    "url",
+    envvar="GATEWAY_LEDGER",  # a command line with a password could be read by anyone on the machine
+    help="sqlite:///FILE or postgresql://…, also as GATEWAY_LEDGER [default: as the configuration says]",
+)
+
+
 def ledger_options(command: F) -> F:
     """`--ledger`, `--config`, `--since`, `--until`, as every command that reads the ledger has them."""
     for option in (
@@ -55,7 +63,7 @@ def ledger_options(command: F) -> F:
             show_default=True,
             help="Its beginning: 7d, 24h, a date.",
         ),
-        click.option("--ledger", "url", help="sqlite:///FILE or postgresql://… [default: as the configuration says]"),
+        LEDGER,
         click.option(
             "-c", "--config", "file", type=click.Path(path_type=Path, exists=True), help="[default: ./gateway.yaml]"
         ),

@@ -10,7 +10,7 @@ import orjson
 
 from gateway.accounting.reconcile import Billed, Difference, Key, Unreadable, compare, read_export, total
 from gateway.accounting.report import report
-from gateway.cli.books import dollars, fail, ledger_of, run
+from gateway.cli.books import LEDGER, dollars, fail, ledger_of, run
 from gateway.values import Target
 
 _LABELS = {
@@ -25,7 +25,7 @@ _LABELS = {
 @click.command()
 @click.argument("export", type=click.File("r", encoding="utf-8-sig"), metavar="USAGE.CSV")
 @click.option("-c", "--config", "file", type=click.Path(path_type=Path, exists=True), help="[default: ./gateway.yaml]")
-@click.option("--ledger", "url", help="sqlite:///FILE or postgresql://… [default: as the configuration says]")
+@LEDGER
 @click.option("--upstream", help="Compare only what went to this upstream [default: all].")
 @click.option(
     "--tolerance", type=click.FloatRange(0, 1), default=0.01, show_default=True, help="Drift that is no drift."
