@@ -16,7 +16,7 @@ from gateway.cluster import ClusterKv, SentinelKv, client_of, slot_of
 from gateway.errors import ConfigError, StoreUnavailable
 from gateway.kv import Kv, Script
 from tests.support.cached import look, publish
-from tests.support.redis_cluster import cluster
+from tests.support.redis_cluster import cluster, watched
 from tests.support.redis_server import RedisServer, find_binary
 
 CLOCK = SystemClock()
@@ -110,3 +110,27 @@ async def test_a_master_that_is_away_takes_only_its_keys_with_it(nodes: list[Red
                     break
                 except StoreUnavailable:
                     await asyncio.sleep(0.05)
+
+
+async def test_the_master_that_sentinels_name_is_followed() -> None:
+    binary = find_binary()
+    if binary is None:
+        pytest.skip("no redis-server on this machine")
+    with watched(binary) as (servers, sentinel):
+        url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/mymaster"
+        async with client_of(url, timeout_s=1, clock=CLOCK) as kv:
+            assert await kv.wait_until_up(10)
+            await kv.set("key", b"1", 60)
+            with redis.Redis.from_url(servers[0].url) as master:
+                assert master.get("key") == b"1"
+                master.wait(1, 5000)
+            servers[0].kill()
+            async with asyncio.timeout(30):
+                while True:
+                    try:
+                        await kv.set("key", b"2", 60)
+                        break
+                    except StoreUnavailable:
+                        await asyncio.sleep(0.05)
+            with redis.Redis.from_url(servers[1].url) as promoted:
+                assert promoted.get("key") == b"2"

@@ -1,9 +1,11 @@
 """A Redis Cluster of three masters, and a master with a replica that sentinels watch: genuine servers on loopback."""
 
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import redis
 
@@ -38,6 +40,40 @@ def cluster(binary: str, *, masters: int = 3) -> Iterator[list[RedisServer]]:
         for node in nodes:
             with suppress(AssertionError, subprocess.SubprocessError):
                 node.close()
+
+
+@contextmanager
+def watched(binary: str) -> Iterator[tuple[list[RedisServer], RedisServer]]:
+    """A master and its replica, and a sentinel that knows them as `mymaster` and fails over after half a second."""
+    servers = [RedisServer(binary), RedisServer(binary)]
+    sentinel: RedisServer | None = None
+    try:
+        for server in servers:
+            server.start()
+        with redis.Redis.from_url(servers[1].url) as replica:
+            replica.replicaof("127.0.0.1", servers[0].port)
+            _until(lambda: replica.info("replication")["master_link_status"] == "up")
+        with tempfile.TemporaryDirectory(prefix="sentinel-") as folder:
+            told = Path(folder, "sentinel.conf")
+            told.write_text(
+                f"sentinel monitor mymaster 127.0.0.1 {servers[0].port} 1\n"
+                "sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 3000\n"
+            )
+            sentinel = RedisServer(binary, "--sentinel", first=str(told))
+            sentinel.start()
+            with redis.Redis(port=sentinel.port) as asked:
+                _until(lambda: asked.sentinel_master("mymaster")["num-slaves"] == 1)
+            yield servers, sentinel
+    finally:
+        for server in [*servers, *([sentinel] if sentinel else [])]:
+            server.close()
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + _FORMED_S
+    while not holds():
+        assert time.monotonic() < give_up_at, "it did not come about"
+        time.sleep(0.02)
 
 
 def _is_whole(client: "redis.Redis", masters: int) -> bool:

@@ -32,9 +32,10 @@ def find_binary() -> str | None:
 class RedisServer:
     """Listens on a loopback port of its own, which it keeps over `stop` and `start`; stores nothing on disk."""
 
-    def __init__(self, binary: str, *options: str) -> None:
-        """`options` are added to its command line."""
+    def __init__(self, binary: str, *options: str, first: str | None = None) -> None:
+        """`options` are added to its command line; `first` is the configuration file that a sentinel must have."""
         self._binary = binary
+        self._first = () if first is None else (first,)
         self._options = options
         self._folder = tempfile.TemporaryDirectory(prefix="redis-")
         self._log = Path(self._folder.name, "log")
@@ -59,7 +60,7 @@ class RedisServer:
         files = ("--dir", self._folder.name, "--logfile", self._log, "--save", "", "--appendonly", "no")
         # A child that inherited our pipes would keep whoever reads them waiting after we are gone.
         self._child = subprocess.Popen(
-            [self._binary, *listen, *files, *self._options],
+            [self._binary, *self._first, *listen, *files, *self._options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
