@@ -1,9 +1,11 @@
 """A client cannot tell a cached answer from a fresh one, whichever form of request it was filled by."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -23,7 +25,10 @@ WHOLE = [
     and not scenario.fails
     and not scenario.headers
 ]
-SCOPES = ("whole", "chat-chat_events", "chat_events-chat_events", "chat_events-chat")
+SCOPES = (
+    *("whole", "chat-chat_events", "chat_events-chat_events", "chat_events-chat"),
+    *(f"coalesced-{one}-{other}" for one in ("chat", "chat_events") for other in ("chat", "chat_events")),
+)
 """Names of keys: answers are shared within one, so that tests do not answer one another's questions."""
 
 
@@ -94,6 +99,37 @@ async def test_a_hit_of_either_form_amounts_to_the_same(
     assert len(cached.simulator.calls) == asked
     assert not has_failed(hit), hit
     assert differences(_whole(told(direct)["parts"][-1]), _whole(told(hit)["parts"][-1])) == []
+
+
+@pytest.mark.parametrize("client", [pytest.param(c, id=c.name) for c in CLIENTS if c.is_openai])
+@pytest.mark.parametrize(
+    "arguments", [CHAT, {**CHAT, "n": 2, "logprobs": True}, WEATHER], ids=["text", "many", "tools"]
+)
+@pytest.mark.parametrize("opened_by", ["chat", "chat_events"])
+@pytest.mark.parametrize("call", ["chat", "chat_events"])
+async def test_an_answer_shared_with_another_client_amounts_to_the_same(
+    client: Client, opened_by: str, call: str, arguments: dict[str, Any], drivers: Drivers, cached: Cached
+) -> None:
+    """Whether it was asked first, read along, or came when the answer was there: one upstream call, one meaning."""
+    driver = await drivers.of(client)
+    place = cached.place(client, f"coalesced-{opened_by}-{call}")
+    asking = Scenario(call, call, {**arguments, **(USAGE if call == "chat_events" else {})})
+    direct = await driver.play(cached.direct.task(asking))
+    asked = len(cached.simulator.calls)
+    _, coalesced = await asyncio.gather(
+        _post(place, {**arguments, "stream": opened_by == "chat_events"}), driver.play(place.task(asking))
+    )
+    assert len(cached.simulator.calls) == asked + 1
+    assert not has_failed(coalesced), coalesced
+    assert differences(_whole(told(direct)["parts"][-1]), _whole(told(coalesced)["parts"][-1])) == []
+
+
+async def _post(place: Place, body: dict[str, Any]) -> None:
+    """The same request from somebody else."""
+    headers = {"Authorization": f"Bearer {place.key}"}
+    url = f"{place.base_url}/chat/completions"
+    async with aiohttp.ClientSession() as http, http.post(url, json=body, headers=headers) as response:
+        await response.read()
 
 
 def _whole(answer: dict[str, Any]) -> dict[str, Any]:
