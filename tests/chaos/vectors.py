@@ -43,7 +43,7 @@ VALUES: tuple[Any, ...] = (
 FIELDS = {
     "/v1/chat/completions": "model messages stream stream_options max_tokens max_completion_tokens n tools tool_choice "
     "functions response_format temperature top_p stop logit_bias logprobs seed user metadata modalities audio "
-    "prediction reasoning_effort service_tier store parallel_tool_calls presence_penalty verbosity",
+    "prediction reasoning_effort service_tier store parallel_tool_calls presence_penalty verbosity prompt_cache_key",
     "/v1/completions": "model prompt stream stream_options max_tokens n best_of echo logprobs stop suffix logit_bias",
     "/v1/embeddings": "model input encoding_format dimensions user",
     "/v1/responses": "model input instructions stream max_output_tokens tools tool_choice text reasoning store "
@@ -183,6 +183,8 @@ def credentials(key: str) -> Iterator[tuple[str, str, Headers]]:
         [("X-Gateway-Key", key)],
         [("X-Forwarded-For", "127.0.0.1")],
         [("Forwarded", "for=127.0.0.1")],
+        [("X-Api-Key", key)],
+        [("Api-Key", key)],
         [("Proxy-Authorization", f"Bearer {key}")],
         [("X-Gateway-Route", "default")],
         [("Authorization", "Bearer wrong"), ("Authorization", f"Bearer {key}")],
