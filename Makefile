@@ -69,7 +69,7 @@ COMPILE = $(DEV)/bin/uv pip compile -q --universal --python-version 3.11 --gener
 	--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
 # The container has what serves, in Postgres as well, and not the 150 MB that only `gateway router train` needs.
-IMAGE = --extra fast --extra postgres --extra reload $(foreach name,scikit-learn scipy joblib threadpoolctl narwhals,--no-emit-package $(name))
+IMAGE = --extra fast --extra otel --extra postgres --extra reload $(foreach name,scikit-learn scipy joblib threadpoolctl narwhals,--no-emit-package $(name))
 
 clean: ## remove environments, caches and builds; never var/, where the data is
 	rm -rf $(RUN) $(DEV) .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build *.egg-info

@@ -43,6 +43,7 @@ from gateway.steps.books import Books
 from gateway.steps.forward import Forwarder
 from gateway.steps.kept import Kept
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.tracing import Tracer
 from gateway.tokens.encodings import DEFAULT, Encodings, encoding_name
 from gateway.tokens.watch import Wasted, WasteWatch
 from gateway.upstream.call import Upstreams
@@ -155,12 +156,18 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
 
         ledger = await _ledger(config, lasting, admission, stack)
 
+        tracer = None
+        if config.tracing.endpoint is not None:
+            tracer = await stack.enter_async_context(Tracer(config, config.tracing))
+
         def observe(record: Record) -> None:
             metrics.observe(record)
             admission.observe(record)
             lasting.access_log.write(record)
             if ledger is not None:
                 ledger.observe(record)
+            if tracer is not None:
+                tracer.observe(record)
 
         callers = Callers(config)
         issued = await _issued_keys(config, callers, clock, admission, stack)
@@ -204,6 +211,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
             learning=learning,
             clock=clock,
             observe=observe,
+            begin_trace=None if tracer is None else tracer.begin,
         )
         await warm
         yield Gateway(

@@ -20,7 +20,7 @@ from gateway.cache.lookup import Follow, Hit
 from gateway.clock import Clock
 from gateway.config.model import Route
 from gateway.errors import UpstreamError
-from gateway.exchange import Client, Incoming
+from gateway.exchange import Client, Headers, Incoming
 from gateway.learning import Learning
 from gateway.record import Record
 from gateway.routing.match import RouteTable
@@ -34,7 +34,7 @@ from gateway.tokens.apply import apply, enforce_prompt
 from gateway.tokens.count import TokenCounter
 from gateway.tokens.lengths import Lengths
 from gateway.tokens.watch import WasteWatch
-from gateway.values import Decision, Request
+from gateway.values import Decision, Request, Trace
 from gateway.wire.endpoint import Endpoint
 from gateway.wire.reader import Reader
 
@@ -57,11 +57,15 @@ class Pipeline:
     learning: Learning
     clock: Clock
     observe: Callable[[Record], None]
-    """Told of every finished record: metrics, ledger and log."""
+    """Told of every finished record: metrics, ledger, log and spans."""
+    begin_trace: Callable[[Headers], Trace | None] | None
+    """Whether a request is sampled; None without tracing."""
 
     async def serve(self, endpoint: Endpoint, incoming: Incoming, client: Client) -> None:
         """Answer one request, whatever happens; raises only CancelledError."""
         record = Record(incoming.request_id, endpoint.name, self.clock.wall(), incoming.received_s)
+        if self.begin_trace is not None:
+            record.trace = self.begin_trace(incoming.headers)
         turn = Turn(endpoint, incoming, client, record, self.clock)
         await see_through(
             self._serve(turn), client, record, break_off=turn.break_off, clock=self.clock, observe=self.observe

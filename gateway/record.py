@@ -6,7 +6,7 @@ are all derived from it, so they cannot disagree.
 
 from dataclasses import dataclass, field
 
-from gateway.values import CacheOutcome, Caller, Cost, Decision, Estimate, Standing, Target, Usage
+from gateway.values import CacheOutcome, Caller, Cost, Decision, Estimate, Standing, Target, Trace, Usage
 
 
 @dataclass(slots=True)
@@ -19,6 +19,8 @@ class Attempt:
 
     target: Target
     outcome: str = "cancelled"
+    began_s: float = 0.0
+    """On the monotonic clock; 0 where nobody noted it."""
     duration_s: float = 0.0
 
 
@@ -30,6 +32,8 @@ class Record:
     """Unix seconds."""
     started_s: float
     """On the monotonic clock; the durations below count from here."""
+    trace: Trace | None = None
+    """Where its spans will stand, if it is sampled."""
     caller: Caller | None = None
     route: str | None = None
     """None until a route has matched."""

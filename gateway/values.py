@@ -157,6 +157,21 @@ class Decision:
 
 
 @value
+class Trace:
+    """Where the spans of a sampled request stand, and what the upstream is told of them (W3C Trace Context)."""
+
+    trace_id: int
+    span_id: int
+    """Of the request."""
+    call_id: int
+    """Of the call: the upstream's parent."""
+    parent_id: int | None = None
+    """The client's span, where it named one."""
+    state: str = ""
+    """Its tracestate."""
+
+
+@value
 class Usage:
     """Token counts as billed. `cached_input`, `cache_write` and `audio_input` are disjoint parts of `input`;
     `reasoning` and `audio_output` are parts of `output`."""

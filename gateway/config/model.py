@@ -212,6 +212,21 @@ class CostBreaker(Section):
     max_completion: int = Field(256, ge=1, description="at the step `cap`")
 
 
+class Tracing(Section):
+    """OpenTelemetry spans of a sample of the requests (the [otel] extra)."""
+
+    endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s?#@]+$",
+        examples=["http://otel-collector:4318/v1/traces"],
+        description="OTLP over HTTP, up to and including /v1/traces; none: no spans",
+    )
+    sample: float = Field(0.01, ge=0, le=1, description="of requests that come without a trace of their client's")
+    service_name: str = Field("llm-gateway", min_length=1, max_length=200)
+    headers: dict[str, SecretStr] = Field({}, description="sent to the collector")
+    every_s: Seconds = Field(5, description="how long spans gather before they are sent")
+
+
 # ------------------------------------------------------------------ routes
 
 
@@ -431,6 +446,7 @@ class Config(Section):
         description="true, or its settings; default: off",
         json_schema_extra=_or_boolean,
     )
+    tracing: Tracing = Tracing()
     prices: dict[Pattern, Price] = Field({}, description="model or upstream/model, may hold *; over the shipped table")
     unknown_price: Literal["flag", "reject"] = "flag"
     model_limits: dict[Pattern, ModelLimit] = Field({}, description="named as in prices; over the shipped table")

@@ -21,6 +21,7 @@ from gateway.value import value
 from gateway.values import Decision, Request, Usage
 from gateway.wire import headers as wire_headers
 from gateway.wire.outgoing import outgoing_body
+from gateway.wire.trace import traced
 
 _STALE_IF = frozenset({500, 502, 503, 504})
 """Answers of an upstream that count as its failure (RFC 5861, 4)."""
@@ -87,6 +88,8 @@ class Forwarder:
         headers = turn.incoming.once(wire_headers.to_upstream_as_ours)
         if record.caller is not None and record.caller.has_own_credentials:
             headers = wire_headers.to_upstream(turn.incoming.headers, own_credentials=True)
+        if record.trace is not None:
+            headers = traced(headers, record.trace)
         outgoing = Outgoing(
             path=turn.endpoint.path,
             headers=headers,

@@ -188,7 +188,7 @@ class Upstreams:
     ) -> Answer | EventStream:
         attempt = Attempt(target)
         attempts.append(attempt)
-        began = time.monotonic()
+        began = attempt.began_s = time.monotonic()
         health = self.health
         is_probe = bool(health.breakers) and health.begin(target, began)
         is_fault: bool | None = None
