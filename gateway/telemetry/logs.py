@@ -31,6 +31,7 @@ BATCH_S = 0.05
 """How long lines gather before they are written; the most a line is late."""
 ATOMIC_BYTES = 4096
 """Linux writes so much to a pipe in one piece (PIPE_BUF in pipe(7)): workers that share stderr never mix lines."""
+STDERR = 2
 CLOSE_S = 2.0
 """How long `close` waits for a reader that has stopped reading."""
 
@@ -85,10 +86,10 @@ def access_line(record: Record) -> bytes:
     return _line(fields)
 
 
-class AccessLog:
-    """Writes access lines to a file descriptor, stderr unless told otherwise."""
+class LineWriter:
+    """Writes lines to a file descriptor from a thread of its own; `put` never waits and never raises."""
 
-    def __init__(self, fd: int = 2, *, queue_lines: int = 10_000) -> None:
+    def __init__(self, fd: int, *, name: str, queue_lines: int = 10_000) -> None:
         self._refused = 0
         self._failed = 0
         self._fd = fd
@@ -96,24 +97,76 @@ class AccessLog:
         self._queue_lines = queue_lines
         self._wake = threading.Event()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
     def dropped(self) -> int:
-        """Lines that were not written: the queue was full, the descriptor failed, or the log is closed."""
+        """Lines that were not written: the queue was full, the descriptor failed, or the writer is closed."""
         return self._refused + self._failed
 
     def start(self) -> None:
         self._thread.start()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Write what is queued and stop. A reader that takes nothing for `CLOSE_S` is not waited for any longer."""
         self._closing.set()
         self._wake.set()
-        await asyncio.to_thread(self._thread.join, CLOSE_S)
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_S)
         self._queue_lines = 0  # from here on nothing is queued, all is counted
         self._refused += len(self._queue)
         self._queue.clear()
+
+    def has_room(self) -> bool:
+        """False counts a line that is then not worth making."""
+        if len(self._queue) >= self._queue_lines:
+            self._refused += 1
+            return False
+        return True
+
+    def put(self, line: bytes) -> None:
+        """Queue `line`; only where it `has_room`."""
+        self._queue.append(line)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._closing.wait(BATCH_S)
+            self._wake.clear()
+            while batch := _take(self._queue):
+                self._write(batch)
+            if self._closing.is_set():
+                return
+
+    def _write(self, batch: list[bytes]) -> None:
+        data = b"".join(batch)
+        while data:
+            try:
+                data = data[os.write(self._fd, data) :]
+            except BlockingIOError:  # another process may have set the terminal we share to non-blocking
+                select.select([], [self._fd], [])
+            except OSError:
+                self._failed += len(batch)
+                return
+
+
+class AccessLog:
+    """Writes access lines to a file descriptor, stderr unless told otherwise."""
+
+    def __init__(self, fd: int = 2, *, queue_lines: int = 10_000) -> None:
+        self._lines = LineWriter(fd, name="access-log", queue_lines=queue_lines)
+
+    @property
+    def dropped(self) -> int:
+        return self._lines.dropped
+
+    def start(self) -> None:
+        self._lines.start()
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._lines.close)
 
     async def __aenter__(self) -> "AccessLog":
         self.start()
@@ -126,33 +179,8 @@ class AccessLog:
 
     def write(self, record: Record) -> None:
         """Queue the line of a finished request; never waits, never raises."""
-        if len(self._queue) >= self._queue_lines:
-            self._refused += 1
-            return
-        self._queue.append(access_line(record))
-        if not self._wake.is_set():
-            self._wake.set()
-
-    def _run(self) -> None:
-        while True:
-            self._wake.wait()
-            self._closing.wait(BATCH_S)
-            self._wake.clear()
-            while batch := _take(self._queue):
-                self._put(batch)
-            if self._closing.is_set():
-                return
-
-    def _put(self, batch: list[bytes]) -> None:
-        data = b"".join(batch)
-        while data:
-            try:
-                data = data[os.write(self._fd, data) :]
-            except BlockingIOError:  # another process may have set the terminal we share to non-blocking
-                select.select([], [self._fd], [])
-            except OSError:
-                self._failed += len(batch)
-                return
+        if self._lines.has_room():
+            self._lines.put(access_line(record))
 
 
 def _take(queue: deque[bytes]) -> list[bytes]:
@@ -183,9 +211,26 @@ class JsonFormatter(logging.Formatter):
         return _line(fields).decode().rstrip("\n")
 
 
+class _Aside(logging.Handler):
+    """Has lines written by another thread: whoever stops reading stderr must not stop the event loop."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self._lines = LineWriter(fd, name="log")
+        self._lines.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._lines.has_room():
+            self._lines.put(self.format(record).encode("utf-8", "backslashreplace") + b"\n")
+
+    def close(self) -> None:  # at the latest when the interpreter ends: `logging` sees to that
+        self._lines.close()
+        super().close()
+
+
 def configure(level: str) -> None:
     """Send everything logged from `level` on (`debug`, `info`, `warning`, `error`) to stderr as JSON lines."""
-    handler = logging.StreamHandler()
+    handler = _Aside(STDERR)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 

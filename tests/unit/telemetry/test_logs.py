@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.record import Attempt, Record
+from gateway.telemetry import logs as module
 from gateway.telemetry.logs import AccessLog, JsonFormatter, access_line, configure
 from gateway.values import Caller, Cost, Decision, Estimate, Target, Usage
 
@@ -179,11 +180,24 @@ def root_logger() -> Iterator[logging.Logger]:
     root.handlers[:], root.level = handlers, level
 
 
-@pytest.mark.usefixtures("root_logger")
-def test_configured_logging_goes_to_stderr_from_its_level_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_configured_logging_goes_to_stderr_from_its_level_on(
+    root_logger: logging.Logger, capfd: pytest.CaptureFixture[str]
+) -> None:
     configure("warning")
     logging.getLogger("gateway.test").info("quiet")
     logging.getLogger("gateway.test").warning("loud")
-    out, err = capsys.readouterr()
+    root_logger.handlers[0].close()
+    out, err = capfd.readouterr()
     assert out == ""
     assert [json.loads(line)["message"] for line in err.splitlines()] == ["loud"]
+
+
+def test_whoever_stops_reading_stderr_stops_nobody(
+    root_logger: logging.Logger, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STDERR", pipe[1])
+    monkeypatch.setattr(module, "CLOSE_S", 0.01)
+    configure("warning")
+    for _ in range(5_000):  # a pipe holds some 500 of them
+        root_logger.warning("loud")
+    root_logger.handlers[0].close()
