@@ -266,6 +266,46 @@ TIERS = Row(
         ),
     ),
 )
+LEARNING = Row(
+    "Learning",
+    (
+        Panel(
+            "Threshold",
+            "percentunit",
+            "The probability from which a request goes up.",
+            ((f"max by (route) (gateway_router_threshold{{{R}}})", "{{route}}"),),
+            most=1,
+        ),
+        Panel(
+            "Drift",
+            "short",
+            "Of what is asked against what the classifier was trained on; over 0.25 it is another kind of traffic.",
+            ((f"max by (route, measure) (gateway_router_drift{{{R}}})", "{{route}} {{measure}}"),),
+        ),
+        Panel(
+            "Belief and outcome",
+            "short",
+            "Mean squared error of the probabilities by shadow calls, and by how much the cheap tier does worse than"
+            " believed. Nothing before 50 labels.",
+            (
+                (f"max by (route) (gateway_router_brier{{{R}}})", "{{route}} error"),
+                (f"max by (route) (gateway_router_bias{{{R}}})", "{{route}} bias"),
+            ),
+        ),
+        Panel(
+            "Shadow calls",
+            "ops",
+            "Answers that were compared with the other tier's, by what came of it.",
+            ((rare("gateway_router_shadows_total", R, "result"), "{{result}}"),),
+        ),
+        Panel(
+            "Feedback",
+            "ops",
+            "What clients thought of answers.",
+            ((rare("gateway_feedback_total", "", "opinion"), "{{opinion}}"),),
+        ),
+    ),
+)
 CACHE = Row(
     "Cache",
     (
@@ -279,11 +319,11 @@ CACHE = Row(
         Panel(
             "Hit ratio",
             "percentunit",
-            "Hits and answers shared by identical requests, over all.",
+            "Hits, fresh or not, and answers shared by identical requests, over all.",
             (
                 (
                     ratio(
-                        rate("gateway_cache_requests_total", f'{R}, result=~"hit|coalesced"'),
+                        rate("gateway_cache_requests_total", f'{R}, result=~"hit|coalesced|stale"'),
                         rate("gateway_cache_requests_total"),
                     ),
                     "{{route}}",
@@ -405,6 +445,7 @@ LIMITS = Row(
             (
                 ("sum by (instance) (gateway_ledger_queued_rows)", "{{instance}}"),
                 ("sum(rate(gateway_ledger_dropped_total[$__rate_interval]))", "dropped/s"),
+                (f"{rate('gateway_router_labels_dropped_total', '', '')} or vector(0)", "labels dropped/s"),
             ),
         ),
     ),
@@ -440,7 +481,7 @@ PROCESS = Row(
         ),
     ),
 )
-ROWS = (MONEY, TRAFFIC, TOKENS, TIERS, CACHE, LATENCY, UPSTREAMS, LIMITS, PROCESS)
+ROWS = (MONEY, TRAFFIC, TOKENS, TIERS, LEARNING, CACHE, LATENCY, UPSTREAMS, LIMITS, PROCESS)
 
 
 def dashboard() -> dict[str, Any]:

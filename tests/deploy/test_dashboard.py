@@ -36,6 +36,9 @@ TABLE = {metric.name: metric for metric in Metrics(str).table}
 UNWATCHED: dict[str, str] = {}
 """Metrics that neither a panel nor an alert uses, and why. None."""
 
+NEEDS_LABELS = {"gateway_router_drift", "gateway_router_brier", "gateway_router_bias"}
+"""Absent before there are hundreds of decisions, or 50 labels of shadow calls, which the demo does not make."""
+
 
 def panels() -> list[dict[str, Any]]:
     return [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
@@ -222,7 +225,7 @@ async def test_no_panel_is_empty_under_the_demos_load_and_the_dollars_are_the_le
         empty = []
         for title, query in queries():
             numbers = await prom.numbers(query)
-            if not any(number == number for number in numbers):
+            if not any(number == number for number in numbers) and not metrics_in(query) & NEEDS_LABELS:
                 empty.append((title, query))
         assert empty == []
         narrowed = dict(queries(route="support", model="gpt-5-mini"))
