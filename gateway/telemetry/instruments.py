@@ -20,6 +20,7 @@ from typing import Protocol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 Labels = tuple[str, ...]
@@ -27,6 +28,12 @@ Labels = tuple[str, ...]
 
 CHILDREN = 5_000
 """Label sets of one instrument. A few dozen routes, tiers and models are normal; this many are an accident."""
+
+
+Example = tuple[str, float, float]
+"""Request id, value, Unix time: one request that fell into a bucket."""
+_LONGEST_ID = 100
+"""OpenMetrics allows an exemplar 128 characters, its label's name included."""
 
 
 class Instrument(Protocol):
@@ -89,6 +96,17 @@ class Histogram:
         self.bounds = bounds
         """Upper bounds, inclusive, ascending, without infinity."""
         self.children: dict[Labels, list[float]] = {}
+        self.examples: dict[Labels, dict[int, Example]] = {}
+        """Of each bucket the last request that was noted, shown where the scraper takes exemplars (OpenMetrics)."""
+
+    def note(self, labels: Labels, value: float, request_id: str, at: float) -> None:
+        """Keep the request whose `value` was just observed as an example of its bucket."""
+        if labels in self.children and len(request_id) <= _LONGEST_ID:
+            try:
+                examples = self.examples[labels]
+            except KeyError:
+                examples = self.examples[labels] = {}
+            examples[bisect_left(self.bounds, value)] = (request_id, value, at)
 
     def observe(self, labels: Labels, value: float) -> None:
         try:
@@ -103,8 +121,18 @@ class Histogram:
         names = [*map(floatToGoString, self.bounds), "+Inf"]
         for labels, child in list(self.children.items()):
             *counts, total = child.copy()
-            family.add_metric(labels, list(zip(names, accumulate(counts), strict=True)), total)
+            examples = self.examples.get(labels, {}).copy()
+            buckets = [
+                (name, count, _exemplar(examples[at])) if at in examples else (name, count)
+                for at, (name, count) in enumerate(zip(names, accumulate(counts), strict=True))
+            ]
+            family.add_metric(labels, buckets, total)
         return family
+
+
+def _exemplar(example: Example) -> Exemplar:
+    request_id, value, at = example
+    return Exemplar({"request_id": request_id}, value, at)
 
 
 Read = Callable[[], Mapping[Labels, float]]

@@ -314,7 +314,9 @@ class Metrics:
             self._observe_spending(record, route, tier, model)
             return
         self.requests.inc((route, record.endpoint, tier, model, str(record.status)))
+        at = record.started_at + record.duration_s
         self.duration.observe((route, record.endpoint), record.duration_s)
+        self.duration.note((route, record.endpoint), record.duration_s, record.request_id, at)
         self._observe_way(record, route)
         if record.cache not in ("hit", "coalesced"):  # else nothing was asked or paid for it
             self._observe_answer(record, route, model)

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterable, Mapping
 
 import orjson
 
-from gateway.telemetry.instruments import Counter, Histogram, Instrument, Labels, Reading
+from gateway.telemetry.instruments import Counter, Example, Histogram, Instrument, Labels, Reading
 from gateway.telemetry.metrics import Metrics
 
 Numbers = dict[Labels, list[float]]
 State = dict[str, Numbers]
 """Name of an instrument → what it holds."""
+Examples = dict[str, dict[Labels, dict[int, Example]]]
+"""Name of a histogram → the examples of its buckets."""
+_EXAMPLES = "examples"
 
 _NOT_SUMMED: Mapping[str, Callable[[Iterable[float]], float]] = {
     "gateway_store_up": min,
@@ -33,8 +36,14 @@ _NOT_SUMMED: Mapping[str, Callable[[Iterable[float]], float]] = {
 
 
 def take(metrics: Metrics) -> bytes:
-    """All numbers of this process, as JSON: name → [[label values, numbers], …]."""
-    return orjson.dumps({each.name: list(_numbers(each).items()) for each in metrics.table})
+    """All numbers of this process, as JSON: name → [[label values, numbers], …], and the examples beside them."""
+    numbers = {each.name: list(_numbers(each).items()) for each in metrics.table}
+    examples = {
+        each.name: [(labels, list(found.items())) for labels, found in each.examples.items()]
+        for each in metrics.table
+        if isinstance(each, Histogram) and each.examples
+    }
+    return orjson.dumps({**numbers, _EXAMPLES: examples})
 
 
 def _numbers(instrument: Instrument) -> Mapping[Labels, list[float]] | Mapping[Labels, list[int]]:
@@ -50,18 +59,24 @@ class Totals:
     def __init__(self) -> None:
         self._metrics = Metrics(lambda _: "")  # for its table; nothing is observed here
         self._of: dict[int, State] = {}
+        self._examples: dict[int, Examples] = {}
         self._gone: State = {}
 
     def update(self, process: int, snapshot: bytes) -> None:
         """Put what `process` says in place of what it said before."""
+        found = orjson.loads(snapshot)
+        self._examples[process] = {
+            name: {tuple(labels): {at: tuple(one) for at, one in some} for labels, some in children}
+            for name, children in found.pop(_EXAMPLES).items()
+        }
         self._of[process] = {
-            name: {tuple(labels): numbers for labels, numbers in children}
-            for name, children in orjson.loads(snapshot).items()
+            name: {tuple(labels): numbers for labels, numbers in children} for name, children in found.items()
         }
 
     def leave(self, process: int) -> None:
         """`process` has ended; what it counted stays counted."""
         state = self._of.pop(process, {})
+        self._examples.pop(process, None)
         for instrument in self._metrics.table:
             if instrument.kind != "gauge":
                 _add(self._gone.setdefault(instrument.name, {}), state.get(instrument.name, {}))
@@ -74,9 +89,19 @@ class Totals:
                 instrument.read = {labels: value for labels, (value,) in numbers.items()}.copy
             elif isinstance(instrument, Histogram):
                 instrument.children = numbers
+                instrument.examples = self._newest_examples(instrument.name)
             elif isinstance(instrument, Counter):
                 instrument.children = {labels: [int(value)] for labels, (value,) in numbers.items()}
         return self._metrics.render(accept)
+
+    def _newest_examples(self, name: str) -> dict[Labels, dict[int, Example]]:
+        newest: dict[Labels, dict[int, Example]] = {}
+        for process in self._examples.values():
+            for labels, examples in process.get(name, {}).items():
+                known = newest.setdefault(labels, {})
+                for bucket, example in examples.items():
+                    known[bucket] = max(known.get(bucket, example), example, key=lambda one: one[2])
+        return newest
 
     def _combined(self, instrument: Instrument) -> Numbers:
         states = [state.get(instrument.name, {}) for state in (self._gone, *self._of.values())]

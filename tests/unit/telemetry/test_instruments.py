@@ -107,3 +107,18 @@ def test_a_format_version_that_is_no_number_does_no_harm(version: str) -> None:
 def test_another_exposition_format_gets_plain_text() -> None:
     _, content_type = Exposition([]).render("application/openmetrics-text; version=0.0.1")
     assert content_type.startswith("text/plain")
+
+
+def test_a_bucket_names_the_last_request_in_it_where_the_format_has_exemplars() -> None:
+    histogram = Histogram("size", "Sizes.", ("cat",), bounds=(1, 10))
+    for request_id, value in (("req-1", 0.5), ("req-2", 0.7), ("req-3", 50.0), ("x" * 101, 5.0)):
+        histogram.observe(("tom",), value)
+        histogram.note(("tom",), value, request_id, 1_800_000_000.0)
+    histogram.note(("unseen",), 1, "req-4", 0.0)
+    body, _ = Exposition([histogram]).render(OPENMETRICS)
+    assert [line for line in body.decode().splitlines() if "_bucket" in line] == [
+        'size_bucket{cat="tom",le="1.0"} 2.0 # {request_id="req-2"} 0.7 1800000000.0',
+        'size_bucket{cat="tom",le="10.0"} 3.0',
+        'size_bucket{cat="tom",le="+Inf"} 4.0 # {request_id="req-3"} 50.0 1800000000.0',
+    ]
+    assert b"req-" not in Exposition([histogram]).render("")[0]

@@ -64,3 +64,16 @@ def test_counters_of_a_process_that_is_gone_stay_and_its_states_go() -> None:
 
 def test_nothing_pushed_is_nothing_shown() -> None:
     assert not any(line.startswith("gateway_requests_total{") for line in lines(Totals()))
+
+
+def test_of_several_processes_the_newest_example_of_a_bucket_is_shown() -> None:
+    totals = Totals()
+    for process, (request_id, at) in enumerate([("req-old", 100.0), ("req-new", 200.0), ("req-older", 50.0)]):
+        metrics = Metrics(lambda _: "")
+        metrics.duration.observe(("default", "chat"), 0.3)
+        metrics.duration.note(("default", "chat"), 0.3, request_id, at)
+        totals.update(process, snapshot.take(metrics))
+    body = totals.render("application/openmetrics-text; version=1.0.0")[0].decode()
+    assert 'le="0.5",route="default"} 3.0 # {request_id="req-new"} 0.3 200.0' in body
+    assert "req-old" not in body
+    assert b"req-new" not in totals.render("")[0]
