@@ -249,6 +249,8 @@ def main() -> None:
     options.add_argument("--keep", type=Path, help="folder for configuration, log and ledger")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        if given.keep is not None:
+            given.keep.mkdir(parents=True, exist_ok=True)
         figures = uvloop.run(soak(given.minutes, given.rate, given.keep or Path(folder)))
     sys.stdout.write("\n" + table(figures))
     sys.exit(0 if all(figure.holds for figure in figures) else 1)
