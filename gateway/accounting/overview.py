@@ -47,7 +47,8 @@ _SUMS = (
 _LAST = (
     "SELECT at_ms, request_id, endpoint, route, key_name, tier, target, cache, status, rejected, input_tokens,"
     " output_tokens, cost_nanousd,"
-    " saved_cache_nanousd + saved_coalesced_nanousd + saved_tier_nanousd + saved_trim_nanousd, duration_us"
+    " saved_cache_nanousd + saved_coalesced_nanousd + saved_tier_nanousd + saved_trim_nanousd, duration_us,"
+    " price_unknown"
     " FROM ledger ORDER BY at_ms DESC, writer DESC, seq DESC LIMIT $1"
 )
 
@@ -196,9 +197,11 @@ class Row:
     cost_nanousd: int | None
     saved_nanousd: int
     duration_us: int
+    price_unknown: bool
+    """It cost something that is in no sum."""
 
 
 async def last_requests(database: Database, count: int) -> list[Row]:
     """The newest first. Raises DatabaseUnavailable."""
     rows = await database.fetch(_LAST, count)
-    return [Row(*row) for row in rows]
+    return [Row(*(*row[:-1], bool(row[-1]))) for row in rows]

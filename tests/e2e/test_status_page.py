@@ -104,7 +104,7 @@ async def test_a_browser_shows_what_the_ledger_has_to_the_nano_dollar(tmp_path: 
         assert await page.evaluate("document.getElementById('spent-today').title") == f"${cost / 10**9:.9f}"
 
         words = await page.evaluate("document.body.innerText")
-        for word in ("support", "key support-bot, a day", "simulator", "well", "ready", "<img src=x"):
+        for word in ("support", "key support-bot, a day", "simulator", "well", "ready", "<img src=x", "unknown"):
             assert word in words
         for text in shipped.prompts():
             assert text.text not in words

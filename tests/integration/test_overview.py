@@ -173,6 +173,7 @@ async def test_the_last_requests_are_the_newest(database: Watched) -> None:
         await book(database, ago_s=100 - number, request_id=f"req-{number}")
     rows = await last_requests(database, 3)
     assert [row.request_id for row in rows] == ["req-4", "req-3", "req-2"]
+    assert [row.price_unknown for row in rows] == [False] * 3
     assert (rows[0].route, rows[0].key, rows[0].target, rows[0].cost_nanousd, rows[0].saved_nanousd) == (
         "support",
         "bot",

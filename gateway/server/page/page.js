@@ -151,7 +151,7 @@ function showRequests(requests) {
   fill($("requests"), columns, requests.map((one) => [
     make("span", { title: one.request_id }, new Date(one.at_ms).toLocaleTimeString("en-GB")),
     one.route,
-    one.cost_nanousd ? money(one.cost_nanousd) : null,
+    one.price_unknown ? make("span", { class: "bad", title: "no known price: add the model under prices" }, "unknown") : one.cost_nanousd ? money(one.cost_nanousd) : null,
     one.saved_nanousd ? money(one.saved_nanousd) : null,
     make("span", one.status >= 400 ? { class: "bad", title: one.rejected ?? "" } : {}, String(one.status)),
     one.cache, one.target, one.key,
