@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from gateway.admission.admit import HIT, Admission, CheapWanted
+from gateway.admission.admit import HIT, NOTHING, Admission, CheapWanted
 from gateway.auth.identify import Identifier
 from gateway.cache.lookup import Follow, Hit
 from gateway.clock import Clock
@@ -135,10 +135,12 @@ class Pipeline:
             found = None
         flight = None if found is None else found.flight
         with flight or nullcontext():  # from here on nobody who follows waits in vain
-            is_background = turn.endpoint.is_background(request)
-            demand = self.books.demand(
-                record, request, decision, may_be_cheap=may_be_cheap, is_background=is_background
-            )
+            demand = NOTHING
+            if self.admission.applies(record.caller, route.name):
+                is_background = turn.endpoint.is_background(request)
+                demand = self.books.demand(
+                    record, request, decision, may_be_cheap=may_be_cheap, is_background=is_background
+                )
             if record.step == "cache_only":
                 raise self.admission.too_fast(record.caller, route.name)
             async with self.admission.admit(record.caller, route.name, demand, record.standing) as grant:

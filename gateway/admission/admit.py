@@ -62,7 +62,7 @@ class Demand:
     """It is answered before it is made: what it used is never told where it could be charged."""
 
 
-HIT = Demand()
+NOTHING = HIT = Demand()
 """What an answer from the cache takes: one request, no token, no dollar, no slot."""
 
 PASSED = Demand(tokens=1, nanousd=1)
@@ -103,6 +103,10 @@ class Admission:
             self._keeper.start()
 
     # ------------------------------------------------------------------ a request
+
+    def applies(self, caller: Caller, route: str) -> bool:
+        """Whether anything is limited here at all; without it no demand has to be worked out."""
+        return self._plans.plan(caller.name, caller.team, route) is not None
 
     def admit(
         self, caller: Caller, route: str, demand: Demand, standing: dict[str, Standing]
