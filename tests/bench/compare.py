@@ -18,7 +18,6 @@ import platform
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -27,6 +26,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
+from gateway import __version__
 from tests.bench import measure, peers, report
 from tests.bench.load import ROOT
 from tests.bench.measure import Running
@@ -197,7 +197,7 @@ def circumstances(command: str) -> dict[str, Any]:
     cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ": unknown")
     return {
         "command": command,
-        "gateway": f"{_version()} ({_commit()})",
+        "gateway": f"{__version__} ({_commit()})",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{os.cpu_count()} cores, {cpu.partition(':')[2].strip()}, Linux {platform.release()}",
         "python": platform.python_version(),
@@ -205,11 +205,6 @@ def circumstances(command: str) -> dict[str, Any]:
         "peers": ", ".join(f"{peer.name} {peer.version}" for peer in peers.found()) or "none",
         "load": "wrk; streams on asyncio" if which("wrk") else "asyncio (`apt install wrk` disturbs less)",
     }
-
-
-def _version() -> str:
-    """That of this checkout, whichever is installed."""
-    return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
 
 
 def _commit() -> str:
