@@ -121,7 +121,7 @@ async def lasting_things(
     Access lines go to the file descriptor `log_fd`, 2 being stderr. `encodings` are worth sharing where a
     process has a simulator beside: 90 MB, 0.3 s. `clock` is for tests that cannot wait.
     """
-    async with Lasting(encodings or _encodings(server), log_fd=log_fd, clock=clock) as lasting:
+    async with Lasting(encodings or _encodings(server), log=server.log, log_fd=log_fd, clock=clock) as lasting:
         yield lasting
 
 

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 
 from gateway.admission.breaker import Breaker
 from gateway.clock import Clock, SystemClock
+from gateway.config.model import Log
 from gateway.telemetry.logs import AccessLog
 from gateway.telemetry.metrics import Metrics
 from gateway.tokens.count import TokenCounter
@@ -34,7 +35,9 @@ class _Shared:
 class Lasting:
     """As long as the process; an async context manager that owns the access log and the counting threads."""
 
-    def __init__(self, encodings: Encodings, *, log_fd: int = 2, clock: Clock | None = None) -> None:
+    def __init__(
+        self, encodings: Encodings, *, log: Log | None = None, log_fd: int = 2, clock: Clock | None = None
+    ) -> None:
         """Access lines go to the file descriptor `log_fd`, 2 being stderr."""
         self.clock = clock or SystemClock()
         self.started_at = self.clock.wall()
@@ -42,7 +45,8 @@ class Lasting:
         self.counter = TokenCounter(encodings)
         self.lengths = Lengths()
         self.metrics = Metrics(lambda _: "other")
-        self.access_log = AccessLog(log_fd)
+        log = log or Log()
+        self.access_log = AccessLog(log_fd, is_on=log.access, redact=log.redact)
         self.health: Health | None = None
         """Of the upstreams of the gateway in force."""
         self.cost_breaker: Breaker | None = None

@@ -18,7 +18,7 @@ from gateway.errors import ConfigError
 from gateway.server import supervisor
 from gateway.server.run import Serving
 from gateway.server.run import serve as serve_until_stopped
-from gateway.telemetry.logs import configure
+from gateway.telemetry.logs import configure, set_level
 from gateway.tokens.encodings import Encodings
 
 DEFAULT_FILE = Path("gateway.yaml")
@@ -110,6 +110,7 @@ async def _run(
     for warning in loaded.warnings:
         click.echo(warning, err=True)
     loaded = overrides.on(loaded)
+    set_level(loaded.config.server.log.level)
     again = None if read is None else lambda: overrides.on(read())
     if loaded.config.server.workers > 1:
         await supervisor.serve(loaded, lambda at: _announce(at, source), read=again)

@@ -61,6 +61,17 @@ class Cors(Section):
     ] = Field((), description="none by default; * for any page")
 
 
+LogField = Literal["request_id", "key", "team", "route", "target", "compare_with", "cache_key"]
+
+
+class Log(Section):
+    """JSON lines on stderr: one for every request, and what the gateway has to say besides."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="of what it says besides")
+    access: bool = Field(True, description="a line for every request")
+    redact: tuple[LogField, ...] = Field((), description="fields of that line whose values are not written")
+
+
 class Server(Section):
     """Sockets and limits of the process; changes need a restart."""
 
@@ -81,6 +92,7 @@ class Server(Section):
     keep_alive_s: Seconds = 75
     encoder: Literal["tiktoken", "toktok"] = Field("tiktoken", description="toktok: the [fast] extra, for long prompts")
     drain_s: Seconds = Field(30, description="how long requests in flight may take after SIGTERM")
+    log: Log = Log()
 
 
 # ------------------------------------------------------------------ upstreams and prices

@@ -22,7 +22,7 @@ from gateway.server.frames import Kind
 from gateway.server.live import Changing
 from gateway.server.run import running
 from gateway.telemetry import snapshot
-from gateway.telemetry.logs import configure
+from gateway.telemetry.logs import configure, set_level
 from gateway.telemetry.metrics import Metrics
 from gateway.wire import json_bytes
 
@@ -38,6 +38,7 @@ async def work(channel: socket.socket) -> None:
     if message is None:
         return
     loaded: Loaded = pickle.loads(message[1])  # noqa: S301  (from our own parent, over a socket nobody else has)
+    set_level(loaded.config.server.log.level)
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)

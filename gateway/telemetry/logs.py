@@ -17,7 +17,7 @@ import os
 import select
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
@@ -36,14 +36,18 @@ CLOSE_S = 2.0
 """How long `close` waits for a reader that has stopped reading."""
 
 
-def access_line(record: Record) -> bytes:
+REDACTED = "redacted"
+
+
+def access_line(record: Record, redact: Collection[str] = ()) -> bytes:
     """One JSON object and a newline; every line has every field, null where it does not apply.
 
-    Times are in milliseconds, money in nano-dollars: a log is for adding up, and floats of dollars do not.
+    It says what the request's row in the ledger says. Times are in milliseconds, money in nano-dollars: a log is for
+    adding up, and floats of dollars do not. Fields to `redact` have no value but that word.
     """
     caller, decision, estimate = record.caller, record.decision, record.estimate
     target, usage, cost = record.target, record.usage, record.cost
-    fields = {
+    fields: dict[str, Any] = {
         "time": datetime.fromtimestamp(record.started_at, UTC),
         "level": "info",
         "logger": "gateway.access",
@@ -56,14 +60,17 @@ def access_line(record: Record) -> bytes:
         "reason": decision.reason if decision else None,
         "probability": decision.probability if decision else None,
         "target": f"{target.upstream}/{target.model}" if target else None,
+        "compare_with": str(decision.compare_with) if decision and decision.compare_with else None,
         "attempts": [attempt.outcome for attempt in record.attempts],
         "cache": record.cache,
         "cache_detail": record.cache_detail,
+        "cache_key": record.cache_key,
         "stream": record.is_stream,
         "status": record.status,
         "success": record.is_success,
         "rejected": record.rejected,
         "error": record.error,
+        "finish_reason": record.finish_reason,
         "counted_tokens": estimate.prompt_tokens if estimate else None,
         "unusually_long": record.is_unusually_long,
         "cut": record.is_cut,
@@ -73,8 +80,12 @@ def access_line(record: Record) -> bytes:
         "trimmed_tokens": record.trimmed_tokens,
         "input_tokens": usage.input if usage else None,
         "cached_input_tokens": usage.cached_input if usage else None,
+        "cache_write_tokens": usage.cache_write if usage else None,
+        "audio_input_tokens": usage.audio_input if usage else None,
         "output_tokens": usage.output if usage else None,
         "reasoning_tokens": usage.reasoning if usage else None,
+        "audio_output_tokens": usage.audio_output if usage else None,
+        "service_tier": usage.service_tier if usage else None,
         "cost_nanousd": cost.nanousd if cost else None,
         "cost_source": cost.source if cost else None,
         "price_unknown": record.price_unknown,
@@ -83,6 +94,8 @@ def access_line(record: Record) -> bytes:
         "upstream_ms": _ms(record.upstream_s),
         "ttft_ms": None if record.first_byte_s is None else _ms(record.first_byte_s),
     }
+    for name in redact:
+        fields[name] = REDACTED
     return _line(fields)
 
 
@@ -155,7 +168,11 @@ class LineWriter:
 class AccessLog:
     """Writes access lines to a file descriptor, stderr unless told otherwise."""
 
-    def __init__(self, fd: int = 2, *, queue_lines: int = 10_000) -> None:
+    def __init__(
+        self, fd: int = STDERR, *, is_on: bool = True, redact: Collection[str] = (), queue_lines: int = 10_000
+    ) -> None:
+        self._is_on = is_on
+        self._redact = tuple(redact)
         self._lines = LineWriter(fd, name="access-log", queue_lines=queue_lines)
 
     @property
@@ -179,8 +196,8 @@ class AccessLog:
 
     def write(self, record: Record) -> None:
         """Queue the line of a finished request; never waits, never raises."""
-        if self._lines.has_room():
-            self._lines.put(access_line(record))
+        if self._is_on and self._lines.has_room():
+            self._lines.put(access_line(record, self._redact))
 
 
 def _take(queue: deque[bytes]) -> list[bytes]:
@@ -229,10 +246,17 @@ class _Aside(logging.Handler):
 
 
 def configure(level: str) -> None:
-    """Send everything logged from `level` on (`debug`, `info`, `warning`, `error`) to stderr as JSON lines."""
+    """Send everything logged from `level` on (`debug`, `info`, `warning`, `error`) to stderr as JSON lines.
+
+    `set_level` changes that, once the configuration has been read.
+    """
     handler = _Aside(STDERR)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def set_level(level: str) -> None:
+    logging.getLogger().setLevel(level.upper())
 
 
 # ------------------------------------------------------------------ both

@@ -65,14 +65,17 @@ def test_a_line_says_who_asked_what_answered_and_what_it_cost() -> None:
         "reason": "classifier",
         "probability": 0.3,
         "target": "openai/gpt-4o-mini",
+        "compare_with": None,
         "attempts": ["status_5xx", "ok"],
         "cache": "miss",
         "cache_detail": None,
+        "cache_key": None,
         "stream": True,
         "status": 200,
         "success": True,
         "rejected": None,
         "error": None,
+        "finish_reason": None,
         "counted_tokens": 1000,
         "unusually_long": False,
         "cut": False,
@@ -82,8 +85,12 @@ def test_a_line_says_who_asked_what_answered_and_what_it_cost() -> None:
         "trimmed_tokens": 0,
         "input_tokens": 1000,
         "cached_input_tokens": 400,
+        "cache_write_tokens": 0,
+        "audio_input_tokens": 0,
         "output_tokens": 300,
         "reasoning_tokens": 100,
+        "audio_output_tokens": 0,
+        "service_tier": None,
         "cost_nanousd": 300_000,
         "cost_source": "computed",
         "price_unknown": False,
@@ -146,6 +153,23 @@ async def test_a_terminal_set_to_non_blocking_loses_nothing(pipe: tuple[int, int
         written = 0
         while written < 500:
             written += os.read(out, 4096).count(b"\n")
+    assert log.dropped == 0
+
+
+async def test_fields_to_redact_have_no_value(pipe: tuple[int, int]) -> None:
+    async with AccessLog(pipe[1], redact=("request_id", "team")) as log:
+        log.write(record())
+    line = json.loads(os.read(pipe[0], 1_000_000))
+    assert (line["request_id"], line["team"]) == ("redacted", "redacted")
+    assert line["endpoint"] == "chat"
+
+
+async def test_a_log_that_is_off_drops_nothing(pipe: tuple[int, int]) -> None:
+    async with AccessLog(pipe[1], is_on=False) as log:
+        log.write(record())
+    os.set_blocking(pipe[0], False)
+    with pytest.raises(BlockingIOError):
+        os.read(pipe[0], 1)
     assert log.dropped == 0
 
 
