@@ -306,7 +306,7 @@ def _whole(request: Request) -> Request:
     """`request` for an answer that is no stream."""
     edits: dict[str, Any] = dict(request.edits)
     edits |= {name: value for name, value in (("stream", False), ("stream_options", None)) if name in request.fields}
-    return replace(request, is_stream=False, edits=edits)
+    return replace(request, is_stream=False, edits=edits, derived={})
 
 
 def _storable(comment: str | None) -> str | None:

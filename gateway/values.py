@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from gateway.value import value
 
+LONGEST_NAME = 256
+"""Characters of a model's name that are shown or kept."""
 NANO = 1_000_000_000
 """Nano-dollars in a dollar."""
 
@@ -115,6 +117,15 @@ class Target:
 
     def __str__(self) -> str:
         return f"{self.upstream}/{self.model}"
+
+    @property
+    def printable(self) -> str:
+        """`upstream/model` for a log, a header, a row: clients make models up, with half a surrogate pair or a NUL in
+        them, or 8 MB long. The upstream alone where no model is named."""
+        name = f"{self.upstream}/{self.model}" if self.model else self.upstream
+        if len(name) > LONGEST_NAME:
+            name = name[:LONGEST_NAME]
+        return name if name.isprintable() else "".join(sign if sign.isprintable() else "?" for sign in name)
 
     @classmethod
     def parse(cls, text: str) -> "Target":

@@ -8,7 +8,6 @@ do not load; a test compares them.
 from typing import Any
 
 from gateway.record import Record
-from gateway.values import Target
 
 Row = tuple[Any, ...]
 
@@ -24,8 +23,6 @@ COLUMNS = (
 )
 ATTEMPT_COLUMNS = ("at_ms", "writer", "seq", "number", "target", "outcome", "duration_us")
 
-LONGEST_NAME = 256
-"""Characters of a model's name that are kept: clients make them up."""
 _HALF = 1 << 63
 
 
@@ -44,8 +41,8 @@ def row_of(record: Record, writer: int, seq: int) -> Row:
         caller.name if caller else None,
         caller.team if caller else None,
         *((decision.tier, decision.reason, decision.probability) if decision else (None, None, None)),
-        name_of(record.target) if record.target else None,
-        name_of(decision.compare_with) if decision and decision.compare_with else None,
+        record.target.printable if record.target else None,
+        decision.compare_with.printable if decision and decision.compare_with else None,
         record.is_stream,
         record.status,
         record.is_success,
@@ -97,7 +94,7 @@ def attempts_of(record: Record, writer: int, seq: int) -> list[Row]:
     """A row for every try, in the order of `ATTEMPT_COLUMNS`."""
     at_ms = int(record.started_at * 1000)
     return [
-        (at_ms, writer, seq, number, name_of(attempt.target), attempt.outcome, int(attempt.duration_s * 1_000_000))
+        (at_ms, writer, seq, number, attempt.target.printable, attempt.outcome, int(attempt.duration_s * 1_000_000))
         for number, attempt in enumerate(record.attempts, 1)
     ]
 
@@ -127,14 +124,6 @@ def lost_row(requests: int, nanousd: int, *, at_ms: int, writer: int, seq: int) 
         "cost_source": "estimated",
     }
     return tuple(known[name] for name in COLUMNS)
-
-
-def name_of(target: Target) -> str:
-    """`upstream/model` as any database takes it: clients may name models with half a surrogate pair or a NUL."""
-    name = f"{target.upstream}/{target.model}" if target.model else target.upstream
-    if len(name) > LONGEST_NAME:
-        name = name[:LONGEST_NAME]
-    return name if name.isprintable() else "".join(sign if sign.isprintable() else "?" for sign in name)
 
 
 def short_hash(key: str) -> int:

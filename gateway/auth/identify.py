@@ -42,7 +42,7 @@ class Identifier:
         if self._auth == "none":
             return self._anonymous
         if self._auth == "passthrough" and secret is not None:
-            name = f"client-{digest_of(secret).hex()[:12]}"
+            name = f"client-{digest_of(secret).hex()[:32]}"  # 128 bits: what is theirs alone hangs on it
             return Caller(name, passthrough=self._unlisted, has_own_credentials=True)
         raise InvalidKey
 

@@ -221,6 +221,13 @@ def _open_doors(config: Config) -> Iterator[Problem]:
     if config.auth == "none" and not config.allow_open and not is_loopback(server.host):
         text = "expected required, or allow_open: true to let whoever reaches server.host spend"
         yield Problem(("auth",), text, got="none", rests_on=(("server", "host"), ("allow_open",)))
+    if config.auth == "passthrough":
+        for i, route in enumerate(config.routes):
+            if route.cache is not None and route.cache.share == "everyone":
+                text = (
+                    "gives stored answers to whoever sends any key: under auth: passthrough upstreams alone check them"
+                )
+                yield Problem(("routes", i, "cache", "share"), text, is_warning=True, rests_on=(("auth",),))
     if admin.key is None and not is_loopback(admin.host):
         text = "expected a key, since others can reach server.admin.host"
         yield Problem(("server", "admin", "key"), text, got="nothing", rests_on=(("server", "admin", "host"),))

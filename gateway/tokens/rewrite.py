@@ -38,4 +38,4 @@ def rewritten(
         kept_bytes.append(raw if edits is None else splice(raw, message, edits))
     raw_list = orjson.Fragment(b"[" + b",".join(kept_bytes) + b"]")
     body = splice(request.body, request.fields, {name: raw_list})
-    return replace(request, body=body, fields={**request.fields, name: kept_values})
+    return replace(request, body=body, fields={**request.fields, name: kept_values}, derived={})

@@ -124,7 +124,7 @@ def from_record(record: Record) -> Pairs:
     if record.decision is not None and record.decision.tier != "none":
         pairs.append(("x-gateway-tier", record.decision.tier))
     if record.target is not None:
-        pairs.append(("x-gateway-model", one_line(str(record.target))))
+        pairs.append(("x-gateway-model", one_line(record.target.printable)))
     if record.estimate is not None:
         pairs.append(("x-gateway-prompt-tokens", str(record.estimate.prompt_tokens)))
     if record.dropped_messages:

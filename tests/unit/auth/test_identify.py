@@ -1,3 +1,4 @@
+import re
 from typing import Any, Literal
 
 import pytest
@@ -66,7 +67,7 @@ def test_under_passthrough_a_caller_is_the_hash_of_its_key() -> None:
     known = identifier("passthrough")
     caller = known.identify(bearer("Bearer sk-theirs"))
     assert caller.has_own_credentials
-    assert caller.name.startswith("client-")
+    assert re.fullmatch("client-[0-9a-f]{32}", caller.name)
     assert "theirs" not in repr(caller)
     assert caller != known.identify(bearer("Bearer sk-others"))
     with pytest.raises(InvalidKey):

@@ -178,6 +178,14 @@ class TestDoors:
         )
         assert warnings(text) == ((told,) if is_told else ())
 
+    def test_a_cache_for_everyone_where_nobody_here_checks_keys_is_a_warning(self) -> None:
+        text = "auth: passthrough\n" + UPSTREAMS + "routes: [{name: a, upstream: openai, cache: {share: everyone}}]\n"
+        told = (
+            "gateway.yaml:3: routes[0].cache.share: gives stored answers to whoever sends any key:"
+            " auth: passthrough leaves checking to upstreams"
+        )
+        assert warnings(text) == (told,)
+
 
 class TestRoutes:
     @pytest.mark.parametrize(

@@ -115,6 +115,12 @@ def test_odd_values_still_make_one_valid_line(odd: dict[str, Any]) -> None:
     assert json.loads(line)["request_id"] == "req-1"
 
 
+def test_a_name_that_a_client_made_up_stays_short_and_readable() -> None:
+    line = json.loads(access_line(record(target=Target("up", "x\ud800\n" + "y" * 8_000_000))))
+    assert line["target"] == "up/x??" + "y" * 250
+    assert line["time"].endswith("Z")
+
+
 async def test_lines_are_written_in_order(pipe: tuple[int, int]) -> None:
     out, fd = pipe
     async with AccessLog(fd) as log:
