@@ -224,9 +224,7 @@ def _open_doors(config: Config) -> Iterator[Problem]:
     if config.auth == "passthrough":
         for i, route in enumerate(config.routes):
             if route.cache is not None and route.cache.share == "everyone":
-                text = (
-                    "gives stored answers to whoever sends any key: under auth: passthrough upstreams alone check them"
-                )
+                text = "gives stored answers to whoever sends any key: auth: passthrough leaves checking to upstreams"
                 yield Problem(("routes", i, "cache", "share"), text, is_warning=True, rests_on=(("auth",),))
     if admin.key is None and not is_loopback(admin.host):
         text = "expected a key, since others can reach server.admin.host"
