@@ -18,7 +18,19 @@ from gateway.values import Target
 
 def cross_check(config: Config) -> list[Problem]:
     """Errors and warnings, in no particular order; paths are those of `config` itself."""
-    rules = (_names, _tiers, _routes, _keys, _budgets, _workers, _secrets, _open_doors, _unreachable_routes, _cleartext)
+    rules = (
+        _names,
+        _tiers,
+        _routes,
+        _keys,
+        _budgets,
+        _workers,
+        _secrets,
+        _open_doors,
+        _any_page,
+        _unreachable_routes,
+        _cleartext,
+    )
     return [problem for rule in rules for problem in rule(config)]
 
 
@@ -232,6 +244,14 @@ def _open_doors(config: Config) -> Iterator[Problem]:
     if server.port == admin.port != 0:
         text = "expected another port than server.port"
         yield Problem(("server", "admin", "port"), text, got=str(admin.port), rests_on=(("server", "port"),))
+
+
+def _any_page(config: Config) -> Iterator[Problem]:
+    """Loopback is no help here: the browser that shows the page is on this side of it."""
+    if config.auth == "none" and not config.allow_open and "*" in config.server.cors.origins:
+        text = "expected the origins by name, or allow_open: true to let every web page that somebody here opens spend"
+        premises: tuple[Path, ...] = (("auth",), ("allow_open",))
+        yield Problem(("server", "cors", "origins"), text, got="* with auth: none", rests_on=premises)
 
 
 def is_loopback(host: str) -> bool:

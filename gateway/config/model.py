@@ -57,7 +57,7 @@ class Cors(Section):
     """Which web pages may call the traffic port from a browser."""
 
     origins: tuple[
-        Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$", examples=["https://app.example.com"])], ...
+        Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[^/\s]+)$", examples=["https://app.example.com"])], ...
     ] = Field((), description="none by default; * for any page")
 
 

@@ -23,7 +23,7 @@ from gateway.server.admin_spend import spend
 from gateway.server.crew import CREW, Crew
 from gateway.server.database import open_database
 from gateway.server.json_answer import json_response
-from gateway.server.middleware import errors_to_openai
+from gateway.server.middleware import errors_to_openai, hide_server
 from gateway.server.openapi import document
 from gateway.server.probes import healthz, metrics, readyz
 from gateway.server.strict import refuse_ambiguous
@@ -37,6 +37,7 @@ def admin_app(crew: Crew, config: Config) -> web.Application:
     """What operators and their machines talk to, the same for one process and for several."""
     key = config.server.admin.key
     app = web.Application(middlewares=[errors_to_openai, refuse_ambiguous, _guard(key)], client_max_size=_MAX_BODY)
+    app.on_response_prepare.append(hide_server)
     app[CREW] = crew
     app.add_routes(
         [

@@ -21,13 +21,13 @@ class AiohttpClient:
         self.response: web.StreamResponse | None = None
 
     async def answer(self, status: int, headers: Pairs, body: bytes) -> None:
-        response = web.Response(status=status, headers=CIMultiDict([SERVER_HEADER, *headers]), body=body)
+        response = web.Response(status=status, headers=CIMultiDict(headers), body=body)
         self.response = response
         await self._bounded(response.prepare(self._request))
         await self._bounded(response.write_eof())
 
     async def begin(self, status: int, headers: Pairs) -> None:
-        self.response = web.StreamResponse(status=status, headers=CIMultiDict([SERVER_HEADER, *headers]))
+        self.response = web.StreamResponse(status=status, headers=CIMultiDict(headers))
         await self._bounded(self.response.prepare(self._request))
 
     async def write(self, data: bytes) -> None:

@@ -1,16 +1,35 @@
-"""Cross-origin requests of browsers (WHATWG Fetch, 3.2): preflights, and what a page may read.
+"""Requests of web pages (WHATWG Fetch, 3.2): which are served, preflights, and what a page may read.
 
-Nothing of it happens for origins that the configuration does not name; their requests are served
-like any other, and the browser keeps the answer from the page.
+Browsers send a page's simple requests and WebSockets to any address without asking, loopback too, and keep at most the
+answer from the page. Where a key is demanded the page has none; under `auth: none` the origin is all there is to go by.
+
+The lane hands every request with an Origin to aiohttp, so this is on the road of all of them.
 """
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.errors import NotAllowed
 from gateway.server.keys import LIVE
+from gateway.server.websocket import is_websocket
 
 _PREFLIGHT_AGE_S = 7200
 """What Chromium allows at most."""
+
+
+@web.middleware
+async def refuse_foreign_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Under `auth: none`, requests of pages that are not named; WebSockets of these always, for lack of preflights."""
+    if "Origin" not in request.headers or allowed_origin(request) is not None:
+        return await handler(request)
+    if request.app[LIVE].gateway.config.auth == "none":
+        raise NotAllowed(
+            "This gateway asks for no key (auth: none), so it serves web pages only where its server.cors.origins "
+            "names their origin, as in https://app.example.com."
+        )
+    if is_websocket(request):
+        raise NotAllowed("WebSockets of web pages are served only where server.cors.origins names their origin.")
+    return await handler(request)
 
 
 @web.middleware

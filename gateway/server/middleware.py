@@ -31,6 +31,12 @@ async def errors_to_openai(request: web.Request, handler: Handler) -> web.Stream
         return error_response(request, GatewayError("The gateway failed; its operator's log has the cause."))
 
 
+async def hide_server(_: web.Request, response: web.StreamResponse) -> None:
+    """A signal of both ports, since every answer passes it: that of a WebSocket and of a stream too."""
+    name, value = SERVER_HEADER
+    response.headers[name] = value
+
+
 @web.middleware
 async def limit_in_flight(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.path == "/healthz":  # alive is alive, however busy

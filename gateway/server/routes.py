@@ -3,13 +3,13 @@
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from gateway.server.cors import allow_origin, answer_preflights
+from gateway.server.cors import allow_origin, answer_preflights, refuse_foreign_pages
 from gateway.server.feedback import take_feedback
 from gateway.server.inference import handler_of
 from gateway.server.keys import IN_FLIGHT, LIVE
 from gateway.server.live import Live
 from gateway.server.load import InFlight
-from gateway.server.middleware import errors_to_openai, limit_in_flight
+from gateway.server.middleware import errors_to_openai, hide_server, limit_in_flight
 from gateway.server.models import list_models, retrieve_model
 from gateway.server.passthrough import pass_through
 from gateway.server.probes import healthz
@@ -22,7 +22,7 @@ _HANDED_ON = 1 << 40
 
 def traffic_app(live: Live, in_flight: InFlight) -> web.Application:
     """What clients talk to."""
-    app = _app(live, in_flight, answer_preflights, limit_in_flight)
+    app = _app(live, in_flight, refuse_foreign_pages, answer_preflights, limit_in_flight)
     app.on_response_prepare.append(allow_origin)
     app.add_routes(
         [
@@ -39,6 +39,7 @@ def traffic_app(live: Live, in_flight: InFlight) -> web.Application:
 
 def _app(live: Live, in_flight: InFlight, *middlewares: Middleware) -> web.Application:
     app = web.Application(middlewares=[errors_to_openai, refuse_ambiguous, *middlewares], client_max_size=_HANDED_ON)
+    app.on_response_prepare.append(hide_server)
     app[LIVE] = live
     app[IN_FLIGHT] = in_flight
     return app

@@ -29,6 +29,12 @@ async def test_an_operator_sees_what_runs() -> None:
         assert set(process) == {"pid", "config", "uptime_s"}
 
 
+async def test_no_answer_tells_what_software_serves_it() -> None:
+    async with gateway(config("http://127.0.0.1:1/v1", server=KEYED)) as gw:
+        for path in ("/healthz", "/metrics", "/admin/status", "/nowhere", "/ui"):
+            assert (await gw.admin("GET", path)).headers.getall("Server") == ["llm-gateway"], path
+
+
 @pytest.mark.parametrize("key", [None, "another-key", ADMIN_KEY + "x", "\u00fc"])
 @pytest.mark.parametrize("path", ["/admin/status", "/admin/nowhere", "/admin"])
 async def test_without_the_key_everything_under_admin_is_the_same_401(path: str, key: str | None) -> None:

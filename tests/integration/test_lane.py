@@ -94,7 +94,7 @@ async def test_all_kinds_of_requests_share_a_connection() -> None:
     listed = Reply.of({"object": "list", "data": []})
     async with (
         ScriptedUpstream(ANSWER, listed, ANSWER, ANSWER) as up,
-        gateway(config(up.base_url)) as gw,
+        gateway(limited(up.base_url, cors={"origins": ["https://page.example"]})) as gw,
         connected(gw) as client,
     ):
         client.say(post() + post(b"{}", path="/v1/files") + post() + post(BODY, "Origin: https://page.example"))

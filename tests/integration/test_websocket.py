@@ -81,6 +81,36 @@ async def test_a_refusal_is_a_status(target: str, key: str, status: int) -> None
         assert caught.value.status == status
 
 
+@pytest.mark.parametrize("auth", ["none", "required", "passthrough"])
+async def test_only_named_pages_open_one(auth: str) -> None:
+    seen: list[web.Request] = []
+    page = "https://app.example.com"
+    async with realtime(seen) as url:
+        document = {
+            **guarded(url),
+            "auth": auth,
+            "server": {"port": 0, "admin": {"port": 0}, "cors": {"origins": [page]}},
+        }
+        async with gateway(document) as gw:
+            headers = {"Authorization": "Bearer key-of-app"}
+            for origin in ("http://evil.example", "null"):
+                with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+                    await gw.http.ws_connect(gw.url + REALTIME, headers={**headers, "Origin": origin})
+                assert caught.value.status == 403
+            assert seen == []
+            async with gw.http.ws_connect(gw.url + REALTIME, headers={**headers, "Origin": page}) as socket:
+                await socket.send_str("hello")
+                assert (await socket.receive()).data == "heard hello"
+
+
+async def test_its_answer_names_no_software_but_the_gateway() -> None:
+    seen: list[web.Request] = []
+    async with realtime(seen) as url, gateway(config(url)) as gw:
+        socket = await gw.http.ws_connect(gw.url + REALTIME)
+        assert socket._response.headers.getall("Server") == ["llm-gateway"]
+        await socket.close()
+
+
 async def test_a_client_that_leaves_ends_the_upstreams_socket() -> None:
     seen: list[web.Request] = []
     async with realtime(seen) as url, gateway(config(url)) as gw:

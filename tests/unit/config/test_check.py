@@ -136,6 +136,17 @@ class TestDoors:
         ]
         assert problems(text + "allow_open: true\n") == []
 
+    def test_auth_none_needs_consent_to_serve_every_web_page(self) -> None:
+        text = OPEN + DEFAULT + 'server: {cors: {origins: ["*"]}}\n'
+        assert problems(text) == [
+            (
+                "gateway.yaml:4: server.cors.origins: expected the origins by name, or allow_open: true to let every"
+                " web page that somebody here opens spend, got * with auth: none"
+            )
+        ]
+        assert problems(text + "allow_open: true\n") == []
+        assert problems(text.replace('"*"', "https://app.example.com, app://desk")) == []
+
     def test_an_admin_port_that_others_reach_needs_a_key(self) -> None:
         text = OPEN + DEFAULT + "server:\n  admin: {host: 0.0.0.0, key: ${KEY:-}}\n"
         assert problems(text) == [
