@@ -1,5 +1,6 @@
 """The ledger → what was spent and saved, by whatever an operator asks for. The database adds up, in integers."""
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -109,16 +110,17 @@ def total(rows: Iterable[Figures]) -> Figures:
 
 async def report(url: str, by: Sequence[str], *, since_ms: int, until_ms: int) -> Report:
     """`by`: names of `DIMENSIONS`. Raises DatabaseUnavailable."""
+    heard_ms = min(until_ms, int(time.time() * 1000)) - SILENT_MS
     async with opened(url) as connection:
         rows = (await connection.execute(_query(by, since_ms, until_ms))).all()
-        gaps = (await connection.execute(_gaps(since_ms, until_ms))).all()
+        gaps = (await connection.execute(_gaps(since_ms, until_ms, heard_ms))).all()
     size = len(by)
     lines = [Line(_group(by, row[:size]), Figures(*(int(value or 0) for value in row[size:]))) for row in rows]
     if "day" in by:
         lines.sort(key=lambda line: tuple(value or "" for value in line.group))
     else:
         lines.sort(key=lambda line: (-line.figures.without_nanousd, -line.figures.requests, str(line.group)))
-    return Report(tuple(by), since_ms, until_ms, tuple(lines), tuple(_gap(row, until_ms) for row in gaps))
+    return Report(tuple(by), since_ms, until_ms, tuple(lines), tuple(_gap(row, heard_ms) for row in gaps))
 
 
 def _group(by: Sequence[str], values: Sequence[Any]) -> tuple[str | None, ...]:
@@ -169,13 +171,14 @@ def _query(by: Sequence[str], since_ms: int, until_ms: int) -> Select[Any]:
     return query.group_by(*dimensions)
 
 
-def _gaps(since_ms: int, until_ms: int) -> Select[Any]:
-    is_silent = and_(_BY.closed_ms.is_(None), _BY.seen_ms < until_ms - SILENT_MS)
+def _gaps(since_ms: int, until_ms: int, heard_ms: int) -> Select[Any]:
+    """`heard_ms`: who lives has been heard of since."""
+    is_silent = and_(_BY.closed_ms.is_(None), _BY.seen_ms < heard_ms)
     within = and_(_BY.seen_ms >= since_ms, _BY.started_ms < until_ms)
     columns = (_BY.host, _BY.pid, _BY.seen_ms, _BY.closed_ms, _BY.dropped)
     return select(*columns).where(within, or_(is_silent, _BY.dropped > 0)).order_by(_BY.seen_ms)
 
 
-def _gap(row: Any, until_ms: int) -> Gap:
-    is_dead = row.closed_ms is None and row.seen_ms < until_ms - SILENT_MS
+def _gap(row: Any, heard_ms: int) -> Gap:
+    is_dead = row.closed_ms is None and row.seen_ms < heard_ms
     return Gap(row.host, row.pid, row.seen_ms, is_dead, row.dropped)

@@ -147,6 +147,17 @@ async def test_a_process_that_was_killed_is_named(tmp_path: Path) -> None:
     assert (gap["is_dead"], gap["dropped"]) == (True, 4)
 
 
+async def test_a_process_that_lives_is_not_dead_by_the_end_of_the_month(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    async with ScriptedUpstream(ANSWER) as up, gateway(config(up.base_url, ledger=url)) as gw:
+        await gw.chat()
+    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+        connection.execute("UPDATE ledger_writers SET closed_ms = NULL")
+    connection.close()
+    found = json.loads((await ran("report", "--ledger", url, "--until", "2099-01-01", "--json")).output)
+    assert (found["total"]["requests"], found["gaps"]) == (1, [])
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
