@@ -65,6 +65,8 @@ class Database:
     """
 
     def __init__(self, url: str, *, only_read: bool = False) -> None:
+        if (fault := fault_of(url)) is not None:
+            raise ConfigError([f"ledger: {fault}"])
         self._url = url
         self._leaves_tables = only_read
         self.name = shown(url)
@@ -149,6 +151,20 @@ def newest_version() -> str:
 def sqlite_path(url: str) -> Path | None:
     """Where the file is, relative to the working directory or with four slashes absolute; None: it is Postgres."""
     return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
+
+
+def fault_of(url: str) -> str | None:
+    """What a URL lacks to be that of a database; shows nothing of it, for it may hold a password."""
+    path = sqlite_path(url)
+    if path is not None and path.name:
+        return None
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in ("postgres", "postgresql") or parts.port == 0:
+            return "expected sqlite:///FILE or postgresql://USER@HOST:PORT/NAME"
+    except ValueError:
+        return "expected a host and a port from 1 to 65535 (in a password, / ? # [ ] are %2F %3F %23 %5B %5D)"
+    return None
 
 
 def shown(url: str) -> str:

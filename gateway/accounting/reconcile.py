@@ -79,7 +79,15 @@ class Difference:
 
 def read_export(file: TextIO) -> dict[Key, Billed]:
     """Sums by day and model. Raises Unreadable."""
-    reader = csv.DictReader(file)
+    try:
+        return _sums(csv.DictReader(file))
+    except UnicodeError:
+        raise Unreadable("expected text in UTF-8, got other bytes") from None
+    except csv.Error as error:
+        raise Unreadable(f"expected a table of comma-separated values: {error}") from None
+
+
+def _sums(reader: "csv.DictReader[str]") -> dict[Key, Billed]:
     names = {name.strip().lower(): name for name in reader.fieldnames or ()}
     date, model = _column(names, _DATE), _column(names, _MODEL)
     known = {figure: column for figure, choices in _COUNTS.items() if (column := _column(names, choices))}
@@ -97,7 +105,7 @@ def read_export(file: TextIO) -> dict[Key, Billed]:
             billed = Billed(**{figure: _whole(row[column]) for figure, column in known.items()})
             billed.cost_nanousd = _nanousd(row[cost]) if cost else None
             key = (_day(row[date]), _model(row[model]))
-        except (ValueError, InvalidOperation, TypeError):
+        except (ValueError, InvalidOperation, OverflowError, TypeError):
             raise Unreadable(f"line {number}: expected a day, a model and numbers, got {list(row.values())}") from None
         if key[1]:
             found.setdefault(key, Billed()).add(billed)

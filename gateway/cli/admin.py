@@ -1,5 +1,6 @@
 """How commands talk to a running gateway: its admin API, with the operator's key from the environment."""
 
+import http.client
 import os
 import urllib.error
 import urllib.parse
@@ -45,7 +46,7 @@ class AdminApi:
         return self._call("DELETE", path)
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        if not self.url.startswith(("http://", "https://")):
+        if not _is_url(self.url):
             raise click.UsageError(f"--admin: expected a URL like {ADMIN_URL}, got '{self.url}'")
         request = urllib.request.Request(self.url.rstrip("/") + path, method=method)  # noqa: S310  (checked above)
         if key := os.environ.get(KEY_VARIABLE):
@@ -58,11 +59,20 @@ class AdminApi:
                 return orjson.loads(answer.read())
         except urllib.error.HTTPError as error:
             raise click.ClickException(_told(error)) from None
-        except (OSError, orjson.JSONDecodeError) as error:
+        except (OSError, http.client.HTTPException, orjson.JSONDecodeError) as error:
             reason = getattr(error, "reason", None) or error
             raise click.ClickException(
                 f"no gateway answers at {self.url} ({reason}); --admin says where it is"
             ) from None
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half an IPv6 address, a port that is none
+        return False
+    return has_host and parts.scheme in ("http", "https") and not any(map(str.isspace, text))
 
 
 def _told(error: urllib.error.HTTPError) -> str:

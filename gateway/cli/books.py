@@ -13,7 +13,9 @@ import click
 
 from gateway.config.load import Loaded, load
 from gateway.config.model import Config
+from gateway.config.problem import quoted
 from gateway.errors import ConfigError, DatabaseUnavailable
+from gateway.sql import fault_of
 from gateway.values import NANO
 from gateway.wire.headers import usd
 
@@ -75,6 +77,8 @@ def ledger_options(command: F) -> F:
 def ledger_of(url: str | None, file: Path | None) -> str:
     """The ledger that is named, or that of the configuration; without either the default one."""
     if url is not None:
+        if (fault := fault_of(url)) is not None:
+            fail(f"--ledger (or GATEWAY_LEDGER): {fault}, got {quoted(url)}")
         return url
     if file is None and DEFAULT_FILE.exists():
         file = DEFAULT_FILE

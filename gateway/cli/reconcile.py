@@ -1,16 +1,19 @@
 """`gateway reconcile`: does the ledger match the bill?"""
 
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 import orjson
 
 from gateway.accounting.reconcile import Billed, Difference, Key, Unreadable, compare, read_export, total
 from gateway.accounting.report import report
-from gateway.cli.books import LEDGER, dollars, fail, ledger_of, run
+from gateway.cli.books import DEFAULT_FILE, LEDGER, dollars, fail, ledger_of, loaded, run
+from gateway.config.problem import quoted
 from gateway.values import Target
 
 _LABELS = {
@@ -22,14 +25,22 @@ _LABELS = {
 }
 
 
+class _Share(click.FloatRange):
+    """Not a number is in every range, and no drift is more than it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        share = float(super().convert(value, param, ctx))
+        if math.isnan(share):
+            self.fail("expected a number from 0 to 1, such as 0.01 for 1%, got nan", param, ctx)
+        return share
+
+
 @click.command()
 @click.argument("export", type=click.File("r", encoding="utf-8-sig"), metavar="USAGE.CSV")
 @click.option("-c", "--config", "file", type=click.Path(path_type=Path, exists=True), help="[default: ./gateway.yaml]")
 @LEDGER
 @click.option("--upstream", help="Compare only what went to this upstream [default: all].")
-@click.option(
-    "--tolerance", type=click.FloatRange(0, 1), default=0.01, show_default=True, help="Drift that is no drift."
-)
+@click.option("--tolerance", type=_Share(0, 1), default=0.01, show_default=True, help="Drift that is no drift.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output; money in nano-dollars.")
 def reconcile(
     export: TextIO, file: Path | None, url: str | None, upstream: str | None, tolerance: float, as_json: bool
@@ -45,7 +56,10 @@ def reconcile(
         fail(f"{export.name}: {error}")
     if not theirs:
         fail(f"{export.name}: expected at least one row, got none")
-    ours = run(_ours(ledger_of(url, file), sorted({day for day, _ in theirs}), upstream))
+    served = run(_served(ledger_of(url, file), sorted({day for day, _ in theirs})))
+    if upstream is not None and upstream not in served:
+        _expect_known(upstream, served, file)
+    ours = _together(served.values() if upstream is None else [served.get(upstream, {})])
     differences = compare(theirs, ours)
     drifting = [each for each in differences if each.drift() > tolerance]
     click.echo(_as_json(differences, tolerance) if as_json else _as_text(differences, drifting, tolerance))
@@ -53,17 +67,27 @@ def reconcile(
         raise SystemExit(1)
 
 
-async def _ours(url: str, days: list[str], upstream: str | None) -> dict[Key, Billed]:
+def _expect_known(upstream: str, served: Iterable[str], file: Path | None) -> None:
+    """A slip of the pen would have the whole bill drift."""
+    file = file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+    known = {*served, *(loaded(file).config.upstreams if file is not None else ())}
+    if upstream not in known:
+        there = ", ".join(sorted(known)) or "none"
+        fail(f"--upstream: no upstream is called {quoted(upstream)} in the ledger of these days; there are: {there}")
+
+
+async def _served(url: str, days: list[str]) -> dict[str, dict[Key, Billed]]:
+    """By upstream what it was paid for."""
     start, end = datetime.fromisoformat(days[0] + "T00:00+00:00"), datetime.fromisoformat(days[-1] + "T00:00+00:00")
     since_ms, until_ms = (int(at.timestamp() * 1000) for at in (start, end + timedelta(days=1)))
     found = await report(url, ("day", "model"), since_ms=since_ms, until_ms=until_ms)
-    ours: dict[Key, Billed] = {}
+    served: dict[str, dict[Key, Billed]] = {}
     for line in found.lines:
         day, name = line.group
         figures = line.figures
         target = Target.parse(name or "")
         is_paid = figures.input_tokens or figures.output_tokens or figures.cost_nanousd
-        if not is_paid or not target.model or day not in days or (upstream is not None and target.upstream != upstream):
+        if not is_paid or not target.model or day not in days:
             continue
         paid = Billed(
             requests=figures.paid,
@@ -72,7 +96,15 @@ async def _ours(url: str, days: list[str], upstream: str | None) -> dict[Key, Bi
             output_tokens=figures.output_tokens,
             cost_nanousd=figures.cost_nanousd,
         )
-        ours.setdefault((day or "", target.model), Billed()).add(paid)
+        served.setdefault(target.upstream, {}).setdefault((day or "", target.model), Billed()).add(paid)
+    return served
+
+
+def _together(served: Iterable[Mapping[Key, Billed]]) -> dict[Key, Billed]:
+    ours: dict[Key, Billed] = {}
+    for of_one in served:
+        for key, billed in of_one.items():
+            ours.setdefault(key, Billed()).add(billed)
     return ours
 
 

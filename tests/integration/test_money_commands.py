@@ -15,6 +15,7 @@ from gateway.cli.main import main
 from tests.support.gateway import config, gateway
 from tests.support.upstream import Reply, ScriptedUpstream, chat_body, usage
 
+EXPECTED = "expected sqlite:///FILE or postgresql://USER@HOST:PORT/NAME"
 COST = 600 * 150 + 400 * 75 + 200 * 600
 """Of the answer below, at gpt-4o-mini's prices."""
 ANSWER = Reply.of(chat_body("Hello.", usage=usage(1000, 200, cached_tokens=400)))
@@ -127,6 +128,13 @@ async def test_the_bill_is_held_against_the_ledger(books: Books) -> None:
     right = books.file("right.csv", head + "".join(f"{day},{name},1,1000,400,200\n" for name in names))
     agreed = await ran("reconcile", right, "--ledger", books.url)
     assert (agreed.exit_code, "agree within 1.0%" in agreed.output) == (0, True), agreed.output
+    assert (await ran("reconcile", right, "--ledger", books.url, "--upstream", "up")).exit_code == 0
+    slip = await ran("reconcile", right, "--ledger", books.url, "--upstream", "pu")
+    assert (slip.exit_code, "no upstream is called 'pu'" in slip.output, "there are: up" in slip.output) == (
+        1,
+        True,
+        True,
+    )
     wrong = books.file("wrong.csv", head + f"{day},gpt-4o-mini,2,2000,400,200\n")
     found = await ran("reconcile", wrong, "--ledger", books.url, "--json")
     assert found.exit_code == 1
@@ -165,15 +173,28 @@ async def test_a_process_that_lives_is_not_dead_by_the_end_of_the_month(tmp_path
         (["report", "--by", "colour"], "expected some of route, model, tier"),
         (["report", "--since", "yesterday"], "expected 7d, 24h"),
         (["prices"], "name a MODEL"),
+        (["report", "--ledger", "foo"], f"{EXPECTED}, got 'foo'"),
+        (["report", "--ledger", "none"], f"{EXPECTED}, got 'none'"),
+        (["report", "--ledger", "sqlite:///"], EXPECTED),
+        (["report", "--ledger", "mysql://me:hunter2@db/x"], f"{EXPECTED}, got '…@db/x'"),
+        (["report", "--ledger", "postgresql://me:hunter2@db:99999/x"], "expected a host and a port from 1 to 65535"),
+        (["router", "train", "--out", "m.json", "--from-ledger", "foo"], f"error: ledger: {EXPECTED}"),
+        (["reconcile", "latin.csv"], "latin.csv: expected text in UTF-8"),
+        (["reconcile", "endless.csv"], "line 2: expected a day, a model and numbers"),
+        (["reconcile", "latin.csv", "--tolerance", "nan"], "expected a number from 0 to 1"),
     ],
 )
 def test_what_cannot_be_done_is_said(
     args: list[str], words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "latin.csv").write_bytes(b"day,model,requests\n2026-11-22,caf\xe9,1\n")
+    (tmp_path / "endless.csv").write_text("day,model,requests\n2026-11-22,gpt-5,inf\n")
     result = invoke(*args)
-    assert result.exit_code != 0
+    assert isinstance(result.exception, SystemExit)
+    assert result.exit_code in (1, 2)
     assert words in " ".join(result.output.split())
+    assert "hunter2" not in result.output
 
 
 def test_prices_say_what_applies_who_says_so_and_since_when(tmp_path: Path) -> None:
