@@ -34,7 +34,7 @@ from gateway.wire.trace import parent
 log = logging.getLogger(__name__)
 
 CLOSE_S = 3.0
-"""How long a stopping process tries to send what is left."""
+"""How long a stopping process, or a reload, tries to send what is left; and the longest that one sending takes."""
 _NS = 1_000_000_000
 _OLD_NAMES = "gen_ai/dup"
 """In OTEL_SEMCONV_STABILITY_OPT_IN: the names of conventions up to 1.36 beside today's."""
@@ -62,6 +62,7 @@ class Tracer:
         self._has_old_names = _OLD_NAMES in os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")
         self._random = random.Random()  # noqa: S311  (ids have to differ, not to be secret)
         self._make: Callable[..., Any] | None = None
+        self._exporter: Any = None
         self._processor: Any = None
 
     async def __aenter__(self) -> Self:
@@ -69,19 +70,22 @@ class Tracer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_S + 1):
-                await asyncio.to_thread(self._processor.shutdown, int(CLOSE_S * 1000))
-        except TimeoutError:
+        """Send what is left and end the thread: neither takes a time limit of the SDK, so it is kept here."""
+        flush = asyncio.create_task(asyncio.to_thread(self._processor.force_flush))
+        await asyncio.wait((flush,), timeout=CLOSE_S)
+        if not flush.done():
             log.warning("tracing: the collector did not take the last spans")
+            self._exporter.shutdown()  # what is being sent ends within CLOSE_S, what is queued at once
+        end = asyncio.create_task(asyncio.to_thread(self._processor.shutdown))
+        await asyncio.wait((flush, end), timeout=CLOSE_S)
 
     def _load(self) -> None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
         headers = {name: value.get_secret_value() for name, value in self._tracing.headers.items()}
-        exporter = OTLPSpanExporter(endpoint=self._tracing.endpoint, headers=headers, timeout=CLOSE_S)
-        self._processor = BatchSpanProcessor(exporter, schedule_delay_millis=self._tracing.every_s * 1000)
+        self._exporter = OTLPSpanExporter(endpoint=self._tracing.endpoint, headers=headers, timeout=CLOSE_S)
+        self._processor = BatchSpanProcessor(self._exporter, schedule_delay_millis=self._tracing.every_s * 1000)
         self._make = _maker(self._tracing.service_name)
 
     # ------------------------------------------------------------------ at the beginning

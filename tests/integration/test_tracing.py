@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from gateway.record import Attempt, Record
+from gateway.telemetry import tracing as tracing_module
 from gateway.telemetry.tracing import Tracer
 from gateway.values import Target, Trace, Usage
 from tests.support.config import SMALL, read
@@ -174,7 +176,29 @@ async def test_a_refusal_is_a_trace_as_well() -> None:
     assert attributes(spans["POST /v1/chat/completions"].attributes)["http.response.status_code"] == 400
 
 
-async def test_a_collector_that_is_away_costs_nobody_anything() -> None:
+async def test_the_last_spans_arrive_and_reloads_leave_no_threads(caplog: pytest.LogCaptureFixture) -> None:
+    async with collector() as found, ScriptedUpstream(HELLO, HELLO) as upstream:
+        document = config(upstream.base_url, tracing={"endpoint": found.url, "every_s": 60, "sample": 1.0})
+        async with gateway(document) as gw:
+            await gw.chat()
+            for turn in range(3):
+                await gw.reload({**document, "tracing": {**document["tracing"], "service_name": f"turn-{turn}"}})
+            await found.until(4)  # those of before the reloads, long before their minute is over
+            async with asyncio.timeout(10):
+                while _senders() > 1:
+                    await asyncio.sleep(0.02)
+            await gw.chat()
+        assert len(found.spans) == 8
+    assert _senders() == 0
+    assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
+def _senders() -> int:
+    return sum("Otel" in thread.name for thread in threading.enumerate())
+
+
+async def test_a_collector_that_is_away_costs_nobody_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing_module, "CLOSE_S", 0.3)
     tracing = {"endpoint": "http://127.0.0.1:1/v1/traces", "every_s": 0.05, "sample": 1.0}
     async with ScriptedUpstream(HELLO, HELLO) as upstream, gateway(config(upstream.base_url, tracing=tracing)) as gw:
         assert (await gw.chat()).status == 200
