@@ -64,8 +64,6 @@ class Pipeline:
     async def serve(self, endpoint: Endpoint, incoming: Incoming, client: Client) -> None:
         """Answer one request, whatever happens; raises only CancelledError."""
         record = Record(incoming.request_id, endpoint.name, self.clock.wall(), incoming.received_s)
-        if self.begin_trace is not None:
-            record.trace = self.begin_trace(incoming.headers)
         turn = Turn(endpoint, incoming, client, record, self.clock)
         await see_through(
             self._serve(turn), client, record, break_off=turn.break_off, clock=self.clock, observe=self.observe
@@ -74,6 +72,8 @@ class Pipeline:
     async def _serve(self, turn: Turn) -> None:
         headers, record = turn.incoming.headers, turn.record
         caller = record.caller = self.identifier.identify(headers)
+        if self.begin_trace is not None:  # not before: whoever has no key must not fill the collector
+            record.trace = self.begin_trace(headers)
         request = self.reader.read(turn.endpoint, turn.incoming.body)
         record.is_stream = request.is_stream
         route = self.routes.match(request.model, request.endpoint, caller, named=headers.get("x-gateway-route"))

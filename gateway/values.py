@@ -29,6 +29,14 @@ CacheOutcome = Literal["hit", "miss", "coalesced", "stale", "bypass"]
 and an answer that is no longer fresh was served."""
 
 
+def printable(name: str) -> str:
+    """`name` as whatever keeps it takes it: clients make models up, with half a surrogate or a NUL in them, or 8 MB
+    long."""
+    if len(name) > LONGEST_NAME:
+        name = name[:LONGEST_NAME]
+    return name if name.isprintable() else "".join(sign if sign.isprintable() else "?" for sign in name)
+
+
 @value
 class Caller:
     """Who asks, as far as admission, routing and accounting care."""
@@ -120,12 +128,8 @@ class Target:
 
     @property
     def printable(self) -> str:
-        """`upstream/model` for a log, a header, a row: clients make models up, with half a surrogate pair or a NUL in
-        them, or 8 MB long. The upstream alone where no model is named."""
-        name = f"{self.upstream}/{self.model}" if self.model else self.upstream
-        if len(name) > LONGEST_NAME:
-            name = name[:LONGEST_NAME]
-        return name if name.isprintable() else "".join(sign if sign.isprintable() else "?" for sign in name)
+        """`upstream/model` for a log, a header, a row; the upstream alone where no model is named."""
+        return printable(f"{self.upstream}/{self.model}" if self.model else self.upstream)
 
     @classmethod
     def parse(cls, text: str) -> "Target":

@@ -28,7 +28,7 @@ from gateway.config.model import Config, Tracing
 from gateway.errors import ConfigError
 from gateway.exchange import Headers
 from gateway.record import Attempt, Record
-from gateway.values import Target, Trace
+from gateway.values import Trace, printable
 from gateway.wire.trace import parent
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class Tracer:
         found: Attributes = {
             "gen_ai.operation.name": _OPERATIONS.get(record.endpoint, record.endpoint),
             "gen_ai.provider.name": provider,
-            "gen_ai.request.model": target.model,
+            "gen_ai.request.model": printable(target.model),
             "server.address": host,
         }
         if server is not None:
@@ -132,7 +132,7 @@ class Tracer:
         if record.is_stream:
             found["gen_ai.request.stream"] = True
         if record.finish_reason:
-            found["gen_ai.response.finish_reasons"] = (record.finish_reason,)
+            found["gen_ai.response.finish_reasons"] = (printable(record.finish_reason),)
         if usage is not None:
             found |= {
                 "gen_ai.usage.input_tokens": usage.input,
@@ -186,7 +186,7 @@ def _spans(record: Record, trace: Trace, call: Attributes, new_id: Callable[[int
         more = _try_attributes(attempt)
         failed = None if attempt.outcome == "ok" else attempt.outcome
         until = since + attempt.duration_s
-        name = f"try {_named(attempt.target)}"
+        name = f"try {attempt.target.printable}"
         step(name, "CLIENT", new_id(64), trace.call_id, since, until, attributes=more, wrong=failed)
     return spans
 
@@ -203,7 +203,7 @@ def _request_attributes(record: Record) -> Attributes:
         "gateway.route": record.route,
         "gateway.tier": decision.tier if decision else None,
         "gateway.reason": decision.reason if decision else None,
-        "gateway.target": _named(record.target) if record.target else None,
+        "gateway.target": record.target.printable if record.target else None,
         "gateway.cache": record.cache,
         "gateway.rejected": record.rejected,
         "gateway.prompt_tokens": record.estimate.prompt_tokens if record.estimate else None,
@@ -214,11 +214,7 @@ def _request_attributes(record: Record) -> Attributes:
 
 
 def _try_attributes(attempt: Attempt) -> Attributes:
-    return {"gateway.target": _named(attempt.target), "gateway.outcome": attempt.outcome}
-
-
-def _named(target: Target) -> str:
-    return f"{target.upstream}/{target.model}" if target.model else target.upstream
+    return {"gateway.target": attempt.target.printable, "gateway.outcome": attempt.outcome}
 
 
 def _maker(service_name: str) -> Callable[..., Any]:

@@ -12,6 +12,11 @@ _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f
 _SAMPLED = 1
 _LONGEST_STATE = 512
 """Characters of tracestate that are passed on: what the specification asks for at least."""
+_MOST_MEMBERS = 32
+_MEMBER = re.compile(
+    r"([a-z][_0-9a-z*/-]{0,255}|[a-z0-9][_0-9a-z*/-]{0,240}@[a-z][_0-9a-z*/-]{0,13})"
+    r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+)
 
 
 class Parent(NamedTuple):
@@ -32,9 +37,17 @@ def parent(headers: Headers) -> Parent | None:
     trace_id, span_id = int(found[2], 16), int(found[3], 16)
     if not trace_id or not span_id:
         return None
-    state = ",".join(headers.getall("tracestate", []))
     is_sampled = bool(int(found[4], 16) & _SAMPLED)
-    return Parent(trace_id, span_id, is_sampled, state if len(state) <= _LONGEST_STATE else "")
+    return Parent(trace_id, span_id, is_sampled, _state(",".join(headers.getall("tracestate", []))))
+
+
+def _state(given: str) -> str:
+    """What is valid of a whole, else nothing: OpenTelemetry logs the text of one that is not."""
+    if not given or len(given) > _LONGEST_STATE:
+        return ""
+    members = [member for each in given.split(",") if (member := each.strip(" \t"))]
+    keys = {found[1] for member in members if (found := _MEMBER.fullmatch(member))}
+    return ",".join(members) if len(keys) == len(members) <= _MOST_MEMBERS else ""
 
 
 def traced(headers: CIMultiDict[str], trace: Trace) -> CIMultiDict[str]:

@@ -176,6 +176,42 @@ async def test_a_refusal_is_a_trace_as_well() -> None:
     assert attributes(spans["POST /v1/chat/completions"].attributes)["http.response.status_code"] == 400
 
 
+async def test_no_client_takes_away_the_spans_of_others(caplog: pytest.LogCaptureFixture) -> None:
+    hostile = ["gpt-5\ud800", "gpt-5\0", "g" * 5_000]
+    async with (
+        collector() as found,
+        ScriptedUpstream(then=HELLO) as upstream,
+        traced(found, upstream, sample=1.0, every_s=60) as gw,
+    ):
+        for model in hostile:
+            await gw.chat(model=model)
+        await gw.chat()
+    named = {span.name for span in found.spans}
+    assert {"try up/gpt-5-mini", "try up/gpt-5?", f"chat {'g' * 256}"} <= named
+    assert "encode" not in caplog.text
+
+
+@pytest.mark.parametrize("state", ["canary", "a=1,a=2", "A=canary", "a=1;é", ",".join(f"k{n}=1" for n in range(33))])
+async def test_a_tracestate_that_is_none_is_dropped_in_silence(state: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with collector() as found, ScriptedUpstream(HELLO) as upstream, traced(found, upstream) as gw:
+        await gw.chat(headers={**SAMPLED, "tracestate": state})
+        spans = await found.until(4)
+        assert upstream.requests[0].header("tracestate") is None
+    assert spans["POST /v1/chat/completions"].trace_state == ""
+    assert [record for record in caplog.records if record.name.startswith("opentelemetry")] == []
+
+
+async def test_whoever_has_no_key_is_not_traced() -> None:
+    async with collector() as found, ScriptedUpstream(HELLO) as upstream:
+        tracing = {"endpoint": found.url, "every_s": 60}
+        keys = [{"name": "bot", "key": "bots-secret"}]
+        async with gateway(config(upstream.base_url, tracing=tracing, auth="required", keys=keys)) as gw:
+            assert (await gw.chat(headers=SAMPLED)).status == 401
+            assert (await gw.chat(key="bots-secret", headers=SAMPLED)).status == 200
+    statuses = [attributes(span.attributes).get("http.response.status_code") for span in found.spans]
+    assert sorted(filter(None, statuses)) == [200]
+
+
 async def test_the_last_spans_arrive_and_reloads_leave_no_threads(caplog: pytest.LogCaptureFixture) -> None:
     async with collector() as found, ScriptedUpstream(HELLO, HELLO) as upstream:
         document = config(upstream.base_url, tracing={"endpoint": found.url, "every_s": 60, "sample": 1.0})
@@ -185,15 +221,16 @@ async def test_the_last_spans_arrive_and_reloads_leave_no_threads(caplog: pytest
                 await gw.reload({**document, "tracing": {**document["tracing"], "service_name": f"turn-{turn}"}})
             await found.until(4)  # those of before the reloads, long before their minute is over
             async with asyncio.timeout(10):
-                while _senders() > 1:
-                    await asyncio.sleep(0.02)
+                while await _senders() > 1:
+                    pass
             await gw.chat()
         assert len(found.spans) == 8
-    assert _senders() == 0
+    assert await _senders() == 0
     assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
 
-def _senders() -> int:
+async def _senders() -> int:
+    await asyncio.sleep(0.02)
     return sum("Otel" in thread.name for thread in threading.enumerate())
 
 
