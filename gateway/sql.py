@@ -286,7 +286,7 @@ class _Sqlite:
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self._path)
             connection = sqlite3.connect(self._path, isolation_level=None, timeout=_BUSY_MS / 1000)
             try:
                 _use_wal(connection)
@@ -302,6 +302,18 @@ class _Sqlite:
     def _disconnect(self, connection: sqlite3.Connection) -> None:
         self._connection = None
         connection.close()
+
+
+def make_private(path: Path) -> None:
+    """Have the file there, and the folders it stands in: new ones for the user of this process alone.
+
+    What SQLite puts beside a file (-wal, -shm) has the file's mode. One that is there already keeps its own.
+    """
+    for folder in reversed(path.parent.parents):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    if not path.exists():
+        path.touch(mode=0o600)
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

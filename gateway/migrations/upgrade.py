@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from gateway.sql import sqlalchemy_url, sqlite_path
+from gateway.sql import make_private, sqlalchemy_url, sqlite_path
 
 FOLDER = Path(__file__).parent
 LOCK = 0x6C6C6D67_61746577
@@ -33,8 +33,10 @@ def _alone(url: str) -> Iterator[None]:
     if path is None:
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(path.name + ".lock").open("w") as file:
+    make_private(path)
+    lock = path.with_name(path.name + ".lock")
+    lock.touch(mode=0o600)
+    with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import importlib.util
+import os
 import sqlite3
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -158,6 +160,22 @@ def test_a_missing_extra_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.sql.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"pip install 'llm-gateway\[postgres\]'"):
         Database("postgresql://h/d")
+
+
+async def test_a_new_file_and_its_folders_are_for_this_user_alone(tmp_path: Path) -> None:
+    path = tmp_path / "var" / "books" / "ledger.db"
+    before = os.umask(0o022)
+    try:
+        async with Database(f"sqlite:///{path}") as database:
+            await database.write((WRITER, [(1, "a")]))
+            modes = {
+                each.name: stat.S_IMODE(each.stat().st_mode) for each in (path.parent.parent, *path.parent.iterdir())
+            }
+            folder = stat.S_IMODE(path.parent.stat().st_mode)
+    finally:
+        os.umask(before)
+    assert (folder, modes.pop("var")) == (0o700, 0o700)
+    assert modes == dict.fromkeys(("ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.lock"), 0o600)
 
 
 async def test_several_may_open_a_new_file_at_once(tmp_path: Path) -> None:
