@@ -2,30 +2,34 @@
 
 It shows what the admin API answers. Who signs in with the admin key gets a cookie that JavaScript cannot read and other
 sites cannot send, good for reading and for nothing else: what changes something wants the key itself. The cookie
-holds no secret but an end and a keyed hash of it, so that nothing has to be kept and a new admin key ends all of them.
+is a random id, good until its owner signs out, the process ends or twelve hours are over (`sessions.py`).
 
 Everything is served from here, and the page may load nothing from anywhere else.
 """
 
-import hashlib
-import hmac
+import logging
 import time
 from importlib import resources
+from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from gateway.errors import NotFound
+from gateway.errors import NotFound, RateLimited
+from gateway.server.body import read_body
+from gateway.server.sessions import MAX_FAILURES, SIGNED_IN_S, Failures, Sessions
+
+log = logging.getLogger(__name__)
 
 COOKIE = "gateway_ui"
-SIGNED_IN_S = 12 * 3600
-_MAX_FORM = 4096
+_MAX_FORM_BYTES = 4096
+_FORM_TIMEOUT_S = 10
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self';"
         " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # under no-referrer our own forms would come with `Origin: null` (Fetch, 3.2)
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
@@ -39,32 +43,8 @@ _TYPES = {
 _FILES = resources.files("gateway.server") / "page"
 
 
-class Sessions:
-    """Makes and checks the cookies of one admin key."""
-
-    def __init__(self, key: str) -> None:
-        self._digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-        self._mark_key = hmac.digest(self._digest, b"the status page's cookies", "sha256")
-
-    def is_key(self, given: str) -> bool:
-        return hmac.compare_digest(hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest(), self._digest)
-
-    def begin(self, now: float) -> str:
-        """`now` in Unix seconds."""
-        end = str(int(now) + SIGNED_IN_S)
-        return f"{end}.{self._mark(end)}"
-
-    def holds(self, cookie: str, now: float) -> bool:
-        end, _, mark = cookie.partition(".")
-        if not hmac.compare_digest(mark.encode("utf-8", "replace"), self._mark(end).encode()):
-            return False
-        return int(end) > now  # a number: we have signed it
-
-    def _mark(self, end: str) -> str:
-        return hmac.digest(self._mark_key, end.encode("utf-8", "replace"), "sha256").hex()
-
-
 _SESSIONS = web.AppKey("sessions", Sessions)
+_FAILURES = web.AppKey("failures", Failures)
 
 
 def serve_ui(app: web.Application, key: str | None) -> None:
@@ -73,6 +53,7 @@ def serve_ui(app: web.Application, key: str | None) -> None:
         app.router.add_get("/ui", _off)
         return
     app[_SESSIONS] = Sessions(key)
+    app[_FAILURES] = Failures()
     app.add_routes(
         [
             web.get("/ui", page),
@@ -88,7 +69,7 @@ def may_read(request: web.Request) -> bool:
     if request.method not in ("GET", "HEAD"):
         return False
     sessions, cookie = request.app.get(_SESSIONS), request.cookies.get(COOKIE)
-    return sessions is not None and cookie is not None and sessions.holds(cookie, time.time())
+    return sessions is not None and cookie is not None and sessions.holds(cookie, time.monotonic())
 
 
 async def _off(_: web.Request) -> web.Response:
@@ -104,16 +85,20 @@ async def asset(request: web.Request) -> web.Response:
 
 
 async def sign_in(request: web.Request) -> web.Response:
-    if _is_from_elsewhere(request) or (request.content_length or 0) > _MAX_FORM:
+    if _is_from_elsewhere(request):
         return _file("sign-in.html", status=403)
-    given = (await request.post()).get("key")
-    sessions = request.app[_SESSIONS]
-    if not isinstance(given, str) or not sessions.is_key(given.strip()):
+    given = await _given_key(request)
+    sessions, failures, now = request.app[_SESSIONS], request.app[_FAILURES], time.monotonic()
+    if wait_s := failures.wait_s(now):
+        raise RateLimited("the status page", f"{MAX_FAILURES} wrong keys per minute", retry_after_s=wait_s)
+    if given is None or not sessions.is_key(given):
+        failures.add(now)
+        log.warning("a sign-in to the status page failed: wrong admin key, from %s", request.remote)
         return _file("wrong-key.html", status=403)
     response = _to_page()
     response.set_cookie(
         COOKIE,
-        sessions.begin(time.time()),
+        sessions.begin(now),
         max_age=SIGNED_IN_S,
         path="/",
         httponly=True,
@@ -123,9 +108,17 @@ async def sign_in(request: web.Request) -> web.Response:
     return response
 
 
+async def _given_key(request: web.Request) -> str | None:
+    """The key in a form as our page sends it, whatever the request calls it; None where there is none."""
+    body = await read_body(request, max_bytes=_MAX_FORM_BYTES, timeout_s=_FORM_TIMEOUT_S)
+    given = parse_qs(body.decode("utf-8", "replace")).get("key")
+    return given[0].strip() if given else None
+
+
 async def sign_out(request: web.Request) -> web.Response:
     response = _to_page()
     if not _is_from_elsewhere(request):
+        request.app[_SESSIONS].end(request.cookies.get(COOKIE, ""))
         response.del_cookie(COOKIE, path="/", httponly=True, samesite="Strict", secure=request.secure)
     return response
 
@@ -136,8 +129,16 @@ def _to_page() -> web.Response:
 
 
 def _is_from_elsewhere(request: web.Request) -> bool:
-    """Browsers say where a form was; what says nothing is no browser, and has no cookie to be misused."""
-    return request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
+    """Browsers say where a form was; what says nothing is no browser, and has no cookie to be misused.
+
+    Without TLS and off loopback they send no Sec-Fetch-Site, but with every form an Origin. Its scheme is not compared:
+    a proxy may have taken the TLS off.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = request.headers.get("Origin")
+    return origin is not None and origin.partition("://")[2].lower() != request.host.lower()
 
 
 def _file(name: str, *, status: int = 200) -> web.Response:

@@ -13,7 +13,8 @@ import pytest
 
 from gateway.demo import sample, shipped
 from gateway.demo.drive import drive
-from gateway.server.ui import COOKIE, SIGNED_IN_S, Sessions
+from gateway.server.sessions import MAX_FAILURES, SIGNED_IN_S
+from gateway.server.ui import COOKIE
 from gateway.simulator.app import Simulator
 from gateway.sql import Database
 from tests.support.chromium import Page, chromium
@@ -178,10 +179,18 @@ async def test_the_cookie_reads_and_changes_nothing() -> None:
             assert answer.status == 401
 
 
-@pytest.mark.parametrize("site", ["cross-site", "same-site"])
-async def test_a_form_on_another_site_signs_nobody_in(site: str) -> None:
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1"},
+    ],
+)
+async def test_a_form_on_another_site_signs_nobody_in(headers: dict[str, str]) -> None:
     async with ScriptedUpstream() as upstream, gateway(keyed(upstream.base_url)) as gw:
-        headers = {"Sec-Fetch-Site": site}
         url = f"{gw.admin_url}/ui/sign-in"
         async with gw.http.post(url, data={"key": ADMIN_KEY}, headers=headers, allow_redirects=False) as answer:
             assert answer.status == 403
@@ -207,18 +216,68 @@ async def test_without_an_admin_key_there_is_no_page() -> None:
         assert (await gw.admin("POST", "/ui/sign-in")).status == 404
 
 
+async def test_a_copied_cookie_is_worth_nothing_after_signing_out() -> None:
+    async with gateway(keyed("http://127.0.0.1:1/v1")) as gw, signed_in(gw) as http:
+        [copied] = [cookie.value for cookie in http.cookie_jar if cookie.key == COOKIE]
+        headers = {"Cookie": f"{COOKIE}={copied}"}
+        async with gw.http.get(f"{gw.admin_url}/admin/status", headers=headers) as answer:
+            assert answer.status == 200
+        async with http.post("/ui/sign-out", headers={"Origin": "http://evil.example"}, allow_redirects=False):
+            pass
+        async with gw.http.get(f"{gw.admin_url}/admin/status", headers=headers) as answer:
+            assert answer.status == 200, "another site signs nobody out"
+        async with http.post("/ui/sign-out", headers={"Origin": gw.admin_url}, allow_redirects=False):
+            pass
+        async with gw.http.get(f"{gw.admin_url}/admin/status", headers=headers) as answer:
+            assert answer.status == 401
+
+
+FORM = "application/x-www-form-urlencoded"
+RIGHT = f"key={ADMIN_KEY}".encode()
+
+
 @pytest.mark.parametrize(
-    "cookie",
-    ["", ".", "9999999999.", "9999999999.00", "x.y", "\u00fc.\u00fc", "1.{mark}", "9999999999.{mark}"],
+    ("kind", "body", "status"),
+    [
+        ("multipart/form-data", RIGHT + b"x", 403),
+        ("multipart/form-data; boundary=", b"--\r\n\r\n", 403),
+        ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="key"\r\n\r\nk\r\n', 403),
+        (f"{FORM}; charset=nope", b"key=x", 403),
+        (f"{FORM}; charset=nope", RIGHT, 303),
+        (FORM, b"\xff=%ff&key=%ff%00&&=;", 403),
+        (FORM, b"", 403),
+        (FORM, b"other=1", 403),
+        (FORM, b"key=" + b"x" * 4093, 413),
+        (FORM, RIGHT + b"&key=x", 303),
+    ],
 )
-async def test_a_cookie_that_was_not_given_here_is_worth_nothing(cookie: str) -> None:
-    sessions = Sessions(ADMIN_KEY)
-    end, mark = sessions.begin(1_000.0).split(".")
-    assert sessions.holds(f"{end}.{mark}", 1_000.0 + SIGNED_IN_S - 1)
-    assert not sessions.holds(f"{end}.{mark}", 1_000.0 + SIGNED_IN_S)
-    assert not Sessions(ADMIN_KEY + "x").holds(f"{end}.{mark}", 1_000.0)
-    assert not sessions.holds(cookie.replace("{mark}", mark), 1_000.0)
-    assert COOKIE == "gateway_ui"
+@pytest.mark.parametrize("is_chunked", [False, True])
+async def test_any_form_is_answered(kind: str, body: bytes, status: int, is_chunked: bool) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 1000):
+            yield body[start : start + 1000]
+
+    data = parts() if is_chunked else body
+    async with gateway(keyed("http://127.0.0.1:1/v1")) as gw:
+        url = f"{gw.admin_url}/ui/sign-in"
+        async with gw.http.post(url, data=data, headers={"Content-Type": kind}, allow_redirects=False) as answer:
+            assert answer.status == status
+            assert ("Set-Cookie" in answer.headers) == (status == 303)
+
+
+async def test_wrong_keys_are_told_to_the_log_and_end_in_a_wait(caplog: pytest.LogCaptureFixture) -> None:
+    async with gateway(keyed("http://127.0.0.1:1/v1")) as gw:
+
+        async def status_for(key: str) -> int:
+            url = f"{gw.admin_url}/ui/sign-in"
+            async with gw.http.post(url, data={"key": key}, allow_redirects=False) as answer:
+                return answer.status
+
+        assert [await status_for("a-guess") for _ in range(MAX_FAILURES)] == [403] * MAX_FAILURES
+        assert await status_for(ADMIN_KEY) == 429
+        assert (await gw.admin("GET", "/admin/status")).status == 200, "with the key itself nobody waits"
+    lines = [record.getMessage() for record in caplog.records if "sign-in" in record.getMessage()]
+    assert lines == ["a sign-in to the status page failed: wrong admin key, from 127.0.0.1"] * MAX_FAILURES
 
 
 @pytest.mark.parametrize("limit", ["0", "201", "-1", "x", "1e2", "%D9%A3"])
