@@ -106,7 +106,7 @@ class Lanes:
         server = Server(max_body_mb=0.01)
         echo = Echo()
         gateway = SimpleNamespace(
-            config=SimpleNamespace(server=server),
+            config=SimpleNamespace(server=server, auth="required"),
             use=Use(),
             clock=SystemClock(),
             pipeline=echo,
