@@ -11,7 +11,6 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
@@ -39,6 +38,7 @@ from gateway.values import NANO, Caller, Decision, Question, Request, Target
 from gateway.wire import json_bytes
 from gateway.wire.chat import Chat
 from gateway.wire.endpoint import Endpoint
+from gateway.wire.headers import is_request_id
 from gateway.wire.outgoing import outgoing_body
 
 log = logging.getLogger(__name__)
@@ -289,15 +289,13 @@ class Learning:
         if fields is None:
             raise BadRequest("Expected a JSON object with 'id' and 'score', of 16 KB at most.")
         request_id, score, comment = fields.get("id"), fields.get("score"), fields.get("comment")
-        if not isinstance(request_id, str) or not 0 < len(request_id) <= 200:
+        if not isinstance(request_id, str) or not is_request_id(request_id):
             raise BadRequest("'id' must be the x-request-id of an answer.", param="id")
         if isinstance(score, bool) or not isinstance(score, int | float) or not -1 <= score <= 1:
             raise BadRequest("'score' must be a number from -1 (bad) to 1 (good).", param="score")
         if comment is not None and not (isinstance(comment, str) and len(comment) <= MAX_COMMENT):
             raise BadRequest(f"'comment' must be a string of at most {MAX_COMMENT:,} characters.", param="comment")
-        with suppress(UnicodeEncodeError):
-            request_id.encode()
-            self._labels.feedback(request_id, caller.name, float(score), _storable(comment))
+        self._labels.feedback(request_id, caller.name, float(score), _storable(comment))
         self.feedbacks["up" if score > 0 else "down" if score < 0 else "neutral",] += 1
         return {"object": "feedback", "id": request_id, "score": score}
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from contextlib import suppress
+from itertools import islice
 from typing import Self
 
 from gateway.clock import Clock
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 QUEUE_ROWS = 2_000
 """Some 10 MB where texts are kept."""
+BATCH_ROWS = 200
+"""Rows of one transaction: as many are written one by one where one of them is refused."""
 FLUSH_S = 0.5
 RETRY_S = 5.0
 UPKEEP_S = 3600.0
@@ -128,18 +131,26 @@ class Labels:
 
     async def _flush(self) -> None:
         while self._queue:
-            rows = list(self._queue)
+            rows = list(islice(self._queue, BATCH_ROWS))
             statements = dict.fromkeys(statement for statement, _ in rows)
             batches: list[Batch] = [
                 (each, [row for statement, row in rows if statement == each]) for each in statements
             ]
             try:
                 await self._database.write(*batches)
-            except DatabaseRefused as error:
-                log.warning("router labels: %d rows were refused: %s", len(rows), error)
-                self.dropped += len(rows)
+            except DatabaseRefused:
+                await self._write_one_by_one(rows)
             for _ in range(min(len(rows), len(self._queue))):
                 self._queue.popleft()
+
+    async def _write_one_by_one(self, rows: list[tuple[str, Row]]) -> None:
+        """One row that no database takes must not keep the others out."""
+        for statement, row in rows:
+            try:
+                await self._database.write((statement, [row]))
+            except DatabaseRefused as error:
+                self.dropped += 1
+                log.warning("router labels: a row was refused: %s", error)
 
     async def _forget_old(self) -> None:
         oldest = self.now_ms - self._retention_days * DAY_MS

@@ -74,9 +74,14 @@ _SANE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 def request_id(headers: Headers) -> str:
     """The client's own `x-request-id` if it is sane (it ends up in logs), else a new one."""
     given = headers.get("x-request-id")
-    if given is not None and _SANE_ID.fullmatch(given):
+    if given is not None and is_request_id(given):
         return given
     return f"req_{os.urandom(12).hex()}"
+
+
+def is_request_id(text: str) -> bool:
+    """Whether it may be one that `request_id` gave."""
+    return _SANE_ID.fullmatch(text) is not None
 
 
 def to_upstream(headers: Headers, *, own_credentials: bool, keep: frozenset[str] = frozenset()) -> CIMultiDict[str]:

@@ -82,6 +82,16 @@ async def test_an_opinion_teaches_where_a_coin_chose_and_from_who_asked(url: str
     assert (await database.fetch("SELECT COUNT(*) FROM router_feedback"))[0][0] == 4
 
 
+async def test_a_row_that_the_database_refuses_takes_no_other_with_it(database: Database) -> None:
+    async with Labels(database, SystemClock(), retention_days=36_500) as labels:
+        labels.sample(sample(0))
+        labels.outcome("r0", None, 0.0, 1.0)  # type: ignore[arg-type]
+        labels.outcome("r0", "agreement", 0.0, 1.0)
+    assert labels.dropped == 1
+    assert await database.fetch("SELECT request_id FROM router_samples") == [("r0",)]
+    assert await database.fetch("SELECT judge FROM router_outcomes") == [("agreement",)]
+
+
 async def test_old_rows_are_forgotten_and_a_queue_has_an_end(database: Database) -> None:
     async with Labels(database, SystemClock(), retention_days=1) as labels:
         assert await labels.spent_today("support") == 0
