@@ -1,5 +1,6 @@
 """`gateway plan`: what another configuration would have cost, over the requests that the ledger has."""
 
+import gc
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -92,6 +93,7 @@ def _query(since_ms: int, until_ms: int) -> Select[tuple[object, ...]]:
 
 async def _played(url: str, replays: Mapping[str, Replay], since_ms: int, until_ms: int) -> Columns:
     as_was: dict[str, Outcome] = {}
+    gc.disable()  # rows make no circles, and looking for some among millions of them takes a fifth of the time
     async with opened(url) as connection:
         async for row in each(connection, _query(since_ms, until_ms)):
             asked = Asked._make(row)
