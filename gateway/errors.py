@@ -106,7 +106,8 @@ class CompletionUnbounded(BadRequest):
     def __init__(self) -> None:
         super().__init__(
             "A budget applies to this request, and nothing bounds its completion. Set 'max_completion_tokens' "
-            "(chat), 'max_tokens' (completions) or 'max_output_tokens' (responses).",
+            "(chat), 'max_tokens' (completions) or 'max_output_tokens' (responses); or ask the operator to set "
+            "`tokens.default_completion` for the route.",
             param="max_completion_tokens",
         )
 

@@ -24,6 +24,7 @@ def cross_check(config: Config) -> list[Problem]:
         _routes,
         _keys,
         _budgets,
+        _unbounded_completions,
         _workers,
         _secrets,
         _open_doors,
@@ -162,6 +163,36 @@ def _places_of_budgets(config: Config) -> list[tuple[Path, tuple[Budget, ...], t
     places += [(("teams", i, "budgets"), team.budgets, config.routes) for i, team in enumerate(config.teams)]
     places += [(("keys", i, "budgets"), key.budgets, config.routes) for i, key in enumerate(config.keys)]
     return places
+
+
+def _unbounded_completions(config: Config) -> Iterator[Problem]:
+    """Under a budget the most that a request may use is reserved, and plain clients set no limit of their own."""
+    for i, route in enumerate(config.routes):
+        tokens = route.tokens
+        if tokens.default_completion is not None or tokens.max_completion is not None:
+            continue
+        if route.match.endpoints is not None and set(route.match.endpoints) <= {"embeddings"}:
+            continue
+        budget = next((path for path, budgets in _budgets_over(i, route, config) if budgets), None)
+        if budget is not None:
+            text = (
+                "set tokens.default_completion (or max_completion): a client that names no limit is refused where its"
+                " model's maximum is unknown, and has all of that reserved where it is known, because of"
+            )
+            yield Problem(("routes", i), text, other=budget, is_warning=True, rests_on=(("routes", i, "tokens"),))
+
+
+def _budgets_over(i: int, route: Route, config: Config) -> Iterator[tuple[Path, tuple[Budget, ...]]]:
+    """What requests of a route may be charged to."""
+    yield ("routes", i, "budgets"), route.budgets
+    yield ("budgets",), config.budgets
+    teams = route.match.teams
+    for j, team in enumerate(config.teams):
+        if teams is None or team.name in teams:
+            yield ("teams", j, "budgets"), team.budgets
+    for j, key in enumerate(config.keys):
+        if (teams is None or key.team in teams) and (key.routes is None or route.name in key.routes):
+            yield ("keys", j, "budgets"), key.budgets
 
 
 def _workers(config: Config) -> Iterator[Problem]:

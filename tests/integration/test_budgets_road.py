@@ -117,6 +117,7 @@ async def test_under_a_dollar_budget_everything_must_be_bounded_and_priced(store
         unbounded = await gw.chat(model="small")
         assert unbounded.status == 400
         assert "max_" in unbounded.error["message"]
+        assert "`tokens.default_completion`" in unbounded.error["message"]
         unpriced = await gw.chat(model="house-model", max_tokens=5)
         assert (unpriced.status, unpriced.error["code"]) == (400, "model_price_unknown")
         passed = await gw.request("POST", "/v1/audio/speech", body=b"{}")

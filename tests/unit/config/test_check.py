@@ -270,7 +270,8 @@ class TestRoutes:
 
 
 class TestBudgets:
-    AUTO = OPEN + TWO_TIERS + "store: redis://localhost\nroutes: [{name: a, tier: auto}]\n"
+    AUTO = OPEN + TWO_TIERS + "store: redis://localhost\nroutes: [{name: a, tier: auto, tokens: {max_completion: 9}}]\n"
+    BOUNDED = "routes: [{name: default, upstream: openai, tokens: {max_completion: 9}}]\n"
 
     @pytest.mark.parametrize(
         "place",
@@ -328,7 +329,7 @@ class TestBudgets:
         assert any("expected this route to have tier: auto" in problem for problem in problems(text))
 
     def test_workers_that_share_nothing_cannot_share_a_budget(self) -> None:
-        text = "server: {workers: 2}\n" + OPEN + DEFAULT + "budgets: [{usd: 1, per: day}]\n"
+        text = "server: {workers: 2}\n" + OPEN + self.BOUNDED + "budgets: [{usd: 1, per: day}]\n"
         assert problems(text) == [
             (
                 "gateway.yaml:1: server.workers: expected 1 with budgets and `store: memory`, since workers share"
@@ -337,8 +338,40 @@ class TestBudgets:
         ]
         assert warnings(text + "store: redis://localhost\n") == ()
 
+    @pytest.mark.parametrize(
+        ("route", "rest", "where"),
+        [
+            ("", "budgets: [{usd: 1, per: day}]", "budgets"),
+            ("", "teams: [{name: t, budgets: [{usd: 1, per: day}]}]", "teams[0].budgets"),
+            ("", "keys: [{name: k, key: secret-one, budgets: [{usd: 1, per: day}]}]", "keys[0].budgets"),
+            (", budgets: [{usd: 1, per: day}]", "", "routes[0].budgets"),
+        ],
+        ids=["gateway", "team", "key", "route"],
+    )
+    def test_a_budget_over_completions_that_nothing_bounds_is_a_warning(
+        self, route: str, rest: str, where: str
+    ) -> None:
+        text = OPEN + "routes:\n  - {name: default, upstream: openai" + route
+        [warning] = warnings(f"{text}}}\n{rest}\n")
+        assert warning.startswith("gateway.yaml:4: routes[0]: set tokens.default_completion (or max_completion): ")
+        assert warning.endswith(f"because of {where}")
+        assert warnings(f"{text}, tokens: {{default_completion: 9}}}}\n{rest}\n") == ()
+        assert warnings(f"{text}, tokens: {{max_completion: 9}}}}\n{rest}\n") == ()
+        assert warnings(f"{text}, match: {{endpoints: [embeddings]}}}}\n{rest}\n") == ()
+
+    def test_a_budget_warns_of_the_routes_it_is_for(self) -> None:
+        text = OPEN + (
+            "routes:\n  - {name: a, upstream: openai, match: {teams: [free]}}\n  - {name: b, upstream: openai}\n"
+            "teams: [{name: free}, {name: held, budgets: [{usd: 1, per: day}]}]\n"
+            "keys: [{name: k, key: secret-one, team: free, routes: [a], budgets: [{usd: 1, per: day}]}]\n"
+        )
+        assert [(line.split(": ")[1], line.split("because of ")[1]) for line in warnings(text)] == [
+            ("routes[0]", "keys[0].budgets"),
+            ("routes[1]", "teams[1].budgets"),
+        ]
+
     def test_budgets_that_a_restart_forgets_are_warned_of(self) -> None:
-        text = OPEN + DEFAULT + "budgets: [{usd: 1, per: day}]\nstore: memory\n"
+        text = OPEN + self.BOUNDED + "budgets: [{usd: 1, per: day}]\nstore: memory\n"
         assert warnings(text) == ()
         assert warnings(text + "ledger: none\n") == (
             (
