@@ -6,6 +6,7 @@ For the admin port. A name is used once: what it spent stays under it, so a revo
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -15,11 +16,12 @@ from gateway.auth.issued import MOST_ISSUERS
 from gateway.auth.rights import Callers, exceeds
 from gateway.auth.secret import digest_of, make_secret
 from gateway.clock import Clock
-from gateway.config.check import check_rights
+from gateway.config.check import check_rights, is_reserved
 from gateway.config.model import Config, IssuedKey
 from gateway.config.problem import dotted
 from gateway.errors import BadRequest, Conflict, DatabaseRefused, NotFound
 from gateway.sql import Database
+from gateway.values import Caller
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +45,6 @@ _SEVERAL = (
     "SELECT settings, created_ms, revoked_ms, old_until_ms FROM issued_keys"
     " WHERE name > $1 AND (CAST($2 AS TEXT) IS NULL OR team = $2) ORDER BY name LIMIT $3"
 )
-_RESERVED = ("anonymous", "client-")
-"""How callers without a key of ours are named."""
 
 
 class _Row(NamedTuple):
@@ -66,7 +66,10 @@ class KeyRegistry:
     async def create(self, body: bytes) -> dict[str, Any]:
         """A new key as `body` describes it, with its secret: the only time that it is told."""
         key = _parse(body)
-        problems = [*self._problems(key), *await self._issuer_problems(key)]
+        issuers, problems = await self._issuers(key.issuer)
+        if issuers and key.team is None:
+            key = key.model_copy(update={"team": issuers[-1].team})
+        problems = [*self._problems(key), *(problems or self._exceeding(key, issuers))]
         if problems:
             raise BadRequest("The key cannot be created: " + "; ".join(problems) + ".")
         secret, now_ms = make_secret(), self._now_ms()
@@ -107,28 +110,35 @@ class KeyRegistry:
         found = [problem.told("") for problem in check_rights(self._config, key) if not problem.is_warning]
         if key.name in self._callers.by_name:
             found.append(f"name: expected one of its own, got that of a key in the configuration, '{key.name}'")
-        if key.name == _RESERVED[0] or key.name.startswith(_RESERVED[1]):
-            found.append(f"name: '{key.name}' is kept for callers without a key; choose another")
+        if is_reserved(key.name):
+            found.append(f"name: '{key.name}' is kept for callers without a key and shadow calls; choose another")
         if key.until_s <= self._clock.wall():
             found.append("expires_at: expected a time to come")
         return found
 
-    async def _issuer_problems(self, key: IssuedKey) -> list[str]:
-        """Also what would be cut down as soon as the key is used: better said now."""
-        caller, issuer = self._callers.of(key.name, key), key.issuer
+    async def _issuers(self, name: str | None) -> tuple[list[Caller], list[str]]:
+        """The issuer of that name and those above it, whose team all of them are in; and what is wrong with them."""
+        found: list[Caller] = []
         for _ in range(MOST_ISSUERS + 1):
-            if issuer is None:
-                return []
-            if (configured := self._callers.by_name.get(issuer)) is not None:
-                return exceeds(caller, configured)
+            if name is None:
+                return found, []
+            if (configured := self._callers.by_name.get(name)) is not None:
+                return [*found, configured], []
             try:
-                row = await self._get(issuer, is_live=True)
+                row = await self._get(name, is_live=True)
             except (NotFound, Conflict) as error:
-                return [f"issuer: {error}"]
-            if found := exceeds(caller, self._callers.of(row.key.name, row.key)):
+                return found, [f"issuer: {error}"]
+            found.append(self._callers.of(row.key.name, row.key))
+            name = row.key.issuer
+        return found, [f"issuer: expected at most {MOST_ISSUERS} keys one under the other"]
+
+    def _exceeding(self, key: IssuedKey, issuers: list[Caller]) -> list[str]:
+        """What would be cut down as soon as the key is used: better said now."""
+        caller = self._callers.of(key.name, key)
+        for issuer in issuers:
+            if found := exceeds(caller, replace(issuer, team=issuers[-1].team)):
                 return found
-            issuer = row.key.issuer
-        return [f"issuer: expected at most {MOST_ISSUERS} keys one under the other"]
+        return []
 
     # ------------------------------------------------------------------ rows
 

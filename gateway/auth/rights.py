@@ -43,9 +43,10 @@ class Callers:
 
 
 def within(caller: Caller, issuer: Caller) -> Caller:
-    """`caller` as far as `issuer` may do the same."""
+    """`caller` as far as `issuer` may do the same, in the team that `issuer` is in now."""
     return replace(
         caller,
+        team=issuer.team,
         routes=_both(caller.routes, issuer.routes),
         models=_patterns_within(caller.models, issuer.models),
         passthrough=_patterns_within(caller.passthrough, issuer.passthrough),

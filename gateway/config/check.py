@@ -119,8 +119,16 @@ def _learns(route: Route, path: Path, config: Config) -> Iterator[Problem]:
         yield from _unknown_upstream((*path, "router", "shadow", "judge_model"), target.upstream, config)
 
 
+def is_reserved(name: str) -> bool:
+    """Whether callers without a key of ours, or the shadow calls, are booked under `name`."""
+    return name in ("anonymous", "shadow") or name.startswith("client-")
+
+
 def _keys(config: Config) -> Iterator[Problem]:
     for i, key in enumerate(config.keys):
+        if is_reserved(key.name):
+            text = "expected another name: `anonymous`, `shadow` and `client-…` stand for what has no key"
+            yield Problem(("keys", i, "name"), text, got=quoted(key.name))
         yield from _rights(("keys", i), key, config)
 
 

@@ -379,10 +379,12 @@ class Rights(Section):
     """What a key may do and spend."""
 
     team: Name | None = None
-    routes: tuple[Name, ...] | None = Field(None, description="default: all")
-    models: tuple[Pattern, ...] | None = Field(None, description="model names it may send; default: all")
+    routes: tuple[Name, ...] | None = Field(None, max_length=1000, description="default: all")
+    models: tuple[Pattern, ...] | None = Field(
+        None, max_length=1000, description="model names it may send; default: all"
+    )
     passthrough: tuple[Pattern, ...] | None = Field(
-        None, description="default: all; none where a budget or `models` would be got around"
+        None, max_length=1000, description="default: all; none where a budget or `models` would be got around"
     )
     tags: dict[Name, Annotated[str, Field(max_length=200)]] = Field({}, max_length=20, description="for people")
     budgets: tuple[Budget, ...] = ()

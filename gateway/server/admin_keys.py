@@ -59,9 +59,9 @@ async def create(request: web.Request, registry: KeyRegistry) -> dict[str, Any]:
 
 
 async def several(request: web.Request, registry: KeyRegistry) -> dict[str, Any]:
-    limit = _number(request.query.get("limit"), "limit", default=_LISTED, most=MOST_LISTED)
+    limit = _limit(request.query.get("limit"))
     after, team = request.query.get("after", ""), request.query.get("team")
-    keys = await registry.several(after=after, limit=max(1, int(limit)), team=team)
+    keys = await registry.several(after=after, limit=limit, team=team)
     return {"keys": keys, "next": keys[-1]["name"] if len(keys) == limit else None}
 
 
@@ -92,12 +92,20 @@ async def _tell(request: web.Request) -> None:
         await request.app[CREW].ask("keys.refresh", {})
 
 
+def _limit(given: str | None) -> int:
+    if given is None:
+        return _LISTED
+    if not (given.isascii() and given.isdigit() and len(given) <= 9 and 1 <= int(given) <= MOST_LISTED):
+        raise BadRequest(f"'limit' must be a whole number from 1 to {MOST_LISTED}.", param="limit")
+    return int(given)
+
+
 def _number(given: object, name: str, *, default: float, most: float) -> float:
     if given is None:
         return default
     try:
-        value = float(given) if isinstance(given, str | int | float) else math.nan
-    except ValueError:
+        value = float(given) if isinstance(given, int | float) and not isinstance(given, bool) else math.nan
+    except OverflowError:  # an integer of hundreds of digits
         value = math.nan
     if not 0 <= value <= most:
         raise BadRequest(f"'{name}' must be a number from 0 to {most:g}.", param=name)

@@ -47,12 +47,16 @@ async def keyed(ledger: str, **sections: Any) -> AsyncIterator[RunningGateway]:
             up.base_url,
             server={"port": 0, "admin": {"port": 0, "key": ADMIN_KEY}},
             ledger=ledger,
-            teams=[{"name": "sales"}],
             routes=[
                 {"name": "small", "match": {"models": ["gpt-5-nano"]}, "upstream": "up"},
                 {"name": "default", "upstream": "up"},
             ],
-            **{"auth": "required", "keys": [{"name": "boss", "key": "boss-secret", "models": ["gpt-5-*"]}], **sections},
+            **{
+                "auth": "required",
+                "teams": [{"name": "sales"}],
+                "keys": [{"name": "boss", "key": "boss-secret", "models": ["gpt-5-*"]}],
+                **sections,
+            },
         )
         async with running(document) as gw:
             yield gw
@@ -153,11 +157,36 @@ async def test_a_key_never_exceeds_its_issuer(sqlite_ledger: str) -> None:
         assert (await gw.admin("POST", "/admin/keys", {"name": "orphan", "issuer": "parent"})).status == 400
 
 
+async def test_a_key_follows_its_issuer_into_another_team(sqlite_ledger: str) -> None:
+    teams = [{"name": "wide"}, {"name": "tight", "limits": {"requests_per_minute": 2}}]
+    boss = {"name": "boss", "key": "boss-secret", "team": "wide"}
+    async with keyed(sqlite_ledger, teams=teams, keys=[boss]) as gw:
+        kid = await create(gw, name="kid", issuer="boss")
+        grandkid = await create(gw, name="grandkid", issuer="kid")
+        assert (kid["team"], grandkid["team"]) == ("wide", "wide")
+        upstream = gw.live.gateway.config.upstreams["up"].base_url
+        document = config(
+            upstream,
+            server={"port": 0, "admin": {"port": 0, "key": ADMIN_KEY}},
+            ledger=sqlite_ledger,
+            auth="required",
+            teams=teams,
+            keys=[{**boss, "team": "tight"}],
+        )
+        await gw.reload(document)
+        statuses = [(await gw.chat(key=key["secret"])).status for key in (kid, grandkid, kid, grandkid)]
+        assert statuses == [200, 200, 429, 429]
+        assert (await create(gw, name="late", issuer="kid"))["team"] == "tight"
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({}, "name: Field required"),
     ({"name": "bad name"}, "name: "),
     ({"name": "boss"}, "key in the configuration"),
     ({"name": "anonymous"}, "kept for callers without a key"),
+    ({"name": "shadow"}, "shadow calls"),
+    ({"name": "client-1"}, "kept for callers without a key"),
+    ({"name": "a", "models": ["m"] * 50_000}, "models: Tuple should have at most 1000 items"),
     ({"name": "a", "team": "sails"}, "team: expected a name from `teams`, got 'sails' (did you mean 'sales'?)"),
     ({"name": "a", "routes": ["smal"]}, "routes[0]: expected a name from `routes`"),
     ({"name": "a", "key": "mine"}, "key: expected a known field"),
@@ -173,6 +202,19 @@ async def test_a_description_that_does_not_hold_is_refused_with_what_is_wrong(sq
         for fields, said in WRONG:
             answer = await gw.admin("POST", "/admin/keys", fields)
             assert (answer.status, said) == (400, said if said in answer.error["message"] else answer.error["message"])
+
+
+async def test_numbers_that_are_none_are_refused_with_their_bounds(sqlite_ledger: str) -> None:
+    async with keyed(sqlite_ledger) as gw:
+        await create(gw, name="bot")
+        for limit in ("0", "1.5", "-1", "1001", "x", "1_0", ""):
+            answer = await gw.admin("GET", f"/admin/keys?limit={limit}")
+            assert (answer.status, answer.error["param"]) == (400, "limit")
+            assert "from 1 to 1000" in answer.error["message"]
+        for grace in (True, "5", -1, 10**40, [1]):
+            answer = await gw.admin("POST", "/admin/keys/bot/rotate", {"grace_s": grace})
+            assert (answer.status, answer.error["param"]) == (400, "grace_s")
+        assert len((await gw.admin("GET", "/admin/keys?limit=1")).json()["keys"]) == 1
 
 
 async def test_without_the_database_the_keys_last_known_go_on(sqlite_ledger: str) -> None:

@@ -74,6 +74,11 @@ class TestNames:
             "gateway.yaml:6: keys[1].name: expected a name of its own, got that of keys[0].name",
         ]
 
+    @pytest.mark.parametrize("name", ["anonymous", "shadow", "client-0123"])
+    def test_keys_do_not_take_the_names_of_what_has_no_key(self, name: str) -> None:
+        [told] = problems(UPSTREAMS + DEFAULT + f"keys: [{{name: {name}, key: secret-one}}]\n")
+        assert "keys[0].name: expected another name" in told
+
     def test_teams_and_routes_are_known_where_they_are_named(self) -> None:
         text = UPSTREAMS + (
             "routes: [{name: default, upstream: openai, match: {teams: [support, suport]}}]\n"
