@@ -18,7 +18,7 @@ from gateway.accounting.spent import spent_since
 from gateway.admission.admit import Admission
 from gateway.admission.memory import MemoryAdmissionStore
 from gateway.admission.stores import AdmissionStore, RedisAdmissionStore
-from gateway.auth.identify import Identifier
+from gateway.auth.identify import Identifier, is_unlisted
 from gateway.auth.issued import IssuedKeys
 from gateway.auth.rights import Callers
 from gateway.cache.lookup import Cache
@@ -229,7 +229,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
                 "budgets": partial(_budgets, admission),
                 "route.explain": Explainer(config.routes, router, lasting.counter, prices).explain,
                 "cache.stats": partial(_cache_stats, cache, metrics),
-                "cache.purge": partial(_purge, cache, config),
+                "cache.purge": partial(_purge, cache, config, issued),
             },
             come_into_force=come_into_force,
             use=Use(),
@@ -245,19 +245,32 @@ async def _cache_stats(cache: Cache, metrics: Metrics, _: Mapping[str, Any]) -> 
     return {"pid": os.getpid(), **cache.stats(), "routes": metrics.cache_figures()}
 
 
-async def _purge(cache: Cache, config: Config, asked: Mapping[str, Any]) -> bool:
+async def _purge(cache: Cache, config: Config, issued: IssuedKeys | None, asked: Mapping[str, Any]) -> bool:
     """Of a `route`, of the sharing scope of a `key` or `team`, or of both; of all without any of these.
 
-    Routes and teams are those of the configuration, so that a slip of the pen is told; keys may have come since.
+    BadRequest for a name that nobody has, so that a slip of the pen is told.
     """
     known = {"route": [route.name for route in config.routes], "team": [team.name for team in config.teams]}
     for kind, names in known.items():
         if kind in asked and asked[kind] not in names:
             there = ", ".join(names) or "none"
             raise BadRequest(f"No {kind} is called '{asked[kind]}'; there are: {there}.", param=kind)
+    if "key" in asked and not await _may_be_called(asked["key"], config, issued):
+        there = ", ".join(key.name for key in config.keys) or "none"
+        raise BadRequest(
+            f"No key is called '{asked['key']}'; the configuration has: {there}; `gateway keys list` shows others.",
+            param="key",
+        )
     scope = next((f"{kind}:{asked[kind]}" for kind in ("key", "team") if kind in asked), None)
     await cache.purge(pattern(asked.get("route"), scope))
     return True
+
+
+async def _may_be_called(name: str, config: Config, issued: IssuedKeys | None) -> bool:
+    """Whether some caller has this name, revoked ones included; also while that cannot be looked up."""
+    if any(key.name == name for key in config.keys) or is_unlisted(name, config.auth):
+        return True
+    return issued is not None and (not await _refresh_keys(issued, {}) or issued.has(name))
 
 
 async def _upstreams(upstreams: Upstreams, clock: Clock, _: Mapping[str, Any]) -> dict[str, Any]:

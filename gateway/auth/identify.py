@@ -14,6 +14,7 @@ from gateway.exchange import Headers
 from gateway.values import Caller
 
 _MAX_KEY_LENGTH = 1024
+_ANONYMOUS, _CLIENT = "anonymous", "client-"
 
 
 class Identifier:
@@ -23,7 +24,7 @@ class Identifier:
         callers = callers or Callers(config)
         self._auth = config.auth
         self._unlisted = callers.unlisted
-        self._anonymous = Caller("anonymous", passthrough=self._unlisted)
+        self._anonymous = Caller(_ANONYMOUS, passthrough=self._unlisted)
         self._callers = callers.by_digest
         self._issued = issued
 
@@ -42,7 +43,7 @@ class Identifier:
         if self._auth == "none":
             return self._anonymous
         if self._auth == "passthrough" and secret is not None:
-            name = f"client-{digest_of(secret).hex()[:32]}"  # 128 bits: what is theirs alone hangs on it
+            name = f"{_CLIENT}{digest_of(secret).hex()[:32]}"  # 128 bits: what is theirs alone hangs on it
             return Caller(name, passthrough=self._unlisted, has_own_credentials=True)
         raise InvalidKey
 
@@ -50,6 +51,11 @@ class Identifier:
         digest = digest_of(secret)
         caller = self._callers.get(digest)
         return self._issued.find(secret, digest) if caller is None and self._issued is not None else caller
+
+
+def is_unlisted(name: str, auth: str) -> bool:
+    """Whether a caller without a key of ours may have this name."""
+    return name == _ANONYMOUS if auth == "none" else auth == "passthrough" and name.startswith(_CLIENT)
 
 
 def bearer(headers: Headers) -> str | None:

@@ -140,6 +140,10 @@ class IssuedKeys:
         """Keys that are not revoked."""
         return sum(not issued.is_revoked for issued in self._by_name.values())
 
+    def has(self, name: str) -> bool:
+        """Whether a key of this name was ever issued."""
+        return name in self._by_name
+
     @property
     def age_s(self) -> float:
         """Seconds since the database last confirmed what is known here."""

@@ -41,7 +41,7 @@ def _checked(asked: dict[str, Any]) -> dict[str, Any]:
     unknown = [name for name in asked if name not in (*_SELECTORS, "all")]
     if unknown:
         raise BadRequest(f"Unknown field '{unknown[0]}'; expected route, key, team or all.", param=unknown[0])
-    if asked == {"all": True}:
+    if asked.get("all") is True and len(asked) == 1:  # 1 == True
         return asked
     if not asked or "all" in asked or {"key", "team"} <= asked.keys():
         raise BadRequest('Say what to purge: {"all": true}, or a route, a key or a team, or a route and one of these.')

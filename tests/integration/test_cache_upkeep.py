@@ -72,10 +72,20 @@ async def test_what_is_purged_is_gone_and_nothing_else(store: str, what: dict[st
 
 async def test_a_purge_must_say_what(store: str) -> None:
     async with ScriptedUpstream() as up, gateway(cached(up.base_url, store)) as gw:
-        for what in ({}, {"all": False}, {"all": True, "route": "default"}, {"key": "bot", "team": "red"}, {"key": 5}):
+        for what in (
+            {},
+            {"all": False},
+            {"all": True, "route": "default"},
+            {"key": "bot", "team": "red"},
+            {"key": 5},
+            {"all": 1},
+        ):
             assert (await purge(gw, **what)).status == 400
         slip = await purge(gw, route="defualt")
         assert slip.error["message"] == "No route is called 'defualt'; there are: default."
+        slip = await purge(gw, key="nope")
+        assert (slip.status, slip.error["param"]) == (400, "key")
+        assert slip.error["message"].startswith("No key is called 'nope'; the configuration has: bot, ")
 
 
 async def test_operators_see_hits_and_savings_of_each_route(store: str) -> None:

@@ -101,6 +101,8 @@ async def test_a_key_lives_from_its_creation_to_its_revocation_on_every_replica(
         again = await one.admin("POST", "/admin/keys", {"name": "bot"})
         assert (again.status, again.error["code"]) == (409, "conflict")
         assert (await one.admin("POST", "/admin/keys/bot/rotate")).status == 409
+        purges = [(await one.admin("POST", "/admin/cache/purge", {"key": name})).status for name in ("bot", "bott")]
+        assert purges == [200, 400]
 
 
 async def test_whatever_is_no_key_gets_one_and_the_same_answer(sqlite_ledger: str) -> None:

@@ -5,7 +5,7 @@ import pytest
 from multidict import CIMultiDict
 from pydantic import SecretStr
 
-from gateway.auth.identify import Identifier
+from gateway.auth.identify import Identifier, is_unlisted
 from gateway.config.model import Budget, Config, Key, Route, Team, Upstream
 from gateway.errors import InvalidKey
 from gateway.values import Caller
@@ -83,3 +83,17 @@ def test_what_is_under_a_budget_passes_nothing_through_unless_it_is_listed() -> 
         "/v1/audio/*",
     )
     assert identifier("none", budgets=budget).identify(CIMultiDict()).passthrough == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "auth", "expected"),
+    [
+        ("anonymous", "none", True),
+        ("anonymous", "required", False),
+        ("client-0123", "passthrough", True),
+        ("client-0123", "none", False),
+        ("nope", "passthrough", False),
+    ],
+)
+def test_names_of_callers_without_a_key_of_ours(name: str, auth: str, expected: bool) -> None:
+    assert is_unlisted(name, auth) == expected
