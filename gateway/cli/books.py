@@ -22,6 +22,8 @@ from gateway.wire.headers import usd
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
+NAME_WIDTH = 48
+"""Characters of a name in a table; `upstream/model-with-its-snapshot` has fewer."""
 DEFAULT_FILE = Path("gateway.yaml")
 _AGO = re.compile(r"(\d{1,5})([mhdw])")
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -129,6 +131,14 @@ def dollars(nanousd: int, *, of: int | None = None) -> str:
 def _rounded(nanousd: int, places: int) -> int:
     step = int(10 ** (9 - places))
     return (nanousd + step // 2) // step * step
+
+
+def shortened(name: str) -> str:
+    """For a column of a table: clients name models, and may do so at length. Both ends tell more than the middle."""
+    if len(name) <= NAME_WIDTH:
+        return name
+    start = NAME_WIDTH // 2
+    return f"{name[:start]}…{name[start + 1 - NAME_WIDTH :]}"
 
 
 def local(ms: int) -> str:

@@ -12,7 +12,7 @@ import orjson
 
 from gateway.accounting.reconcile import Billed, Difference, Key, Unreadable, compare, read_export, total
 from gateway.accounting.report import report
-from gateway.cli.books import DEFAULT_FILE, LEDGER, dollars, fail, ledger_of, loaded, run
+from gateway.cli.books import DEFAULT_FILE, LEDGER, dollars, fail, ledger_of, loaded, run, shortened
 from gateway.config.problem import quoted
 from gateway.values import Target
 
@@ -133,7 +133,7 @@ def _row(each: Difference, told: list[str]) -> list[str]:
         for name in told
         for side in (each.theirs, each.ours)
     ]
-    return [each.day, each.model, *cells, f"{each.drift():.2%}"]
+    return [each.day, shortened(each.model), *cells, f"{each.drift():.2%}"]
 
 
 def _cell(value: int | None, *, is_money: bool) -> str:

@@ -13,7 +13,7 @@ import orjson
 
 from gateway.accounting.report import DIMENSIONS, Figures, Gap, Line, Report
 from gateway.accounting.report import report as read_report
-from gateway.cli.books import dollars, ledger_of, ledger_options, local, run
+from gateway.cli.books import dollars, ledger_of, ledger_options, local, run, shortened
 
 _BAR = 40
 _NONE = "-"
@@ -103,7 +103,7 @@ def _table(found: Report) -> str:
 
 
 def _names(line: Line) -> list[str]:
-    return [name or _NONE for name in line.group]
+    return [shortened(name) if name else _NONE for name in line.group]
 
 
 def _cells(figures: Figures, largest: int) -> list[str]:

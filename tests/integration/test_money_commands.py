@@ -166,6 +166,24 @@ async def test_a_process_that_lives_is_not_dead_by_the_end_of_the_month(tmp_path
     assert (found["total"]["requests"], found["gaps"]) == (1, [])
 
 
+async def test_a_long_name_leaves_a_table_readable(tmp_path: Path) -> None:
+    url, model = f"sqlite:///{tmp_path}/ledger.db", "m" * 200 + "-final"
+    async with ScriptedUpstream(ANSWER) as up, gateway(config(up.base_url, ledger=url)) as gw:
+        await gw.chat(model=model)
+    text = (await ran("report", "--ledger", url, "--by", "model")).output
+    short = "up/" + "m" * 21 + "…" + "m" * 17 + "-final"
+    assert max(map(len, text.splitlines())) < 180
+    assert text.count(short) == 1
+    rows = list(
+        csv.DictReader(io.StringIO((await ran("report", "--ledger", url, "--by", "day,model", "--csv")).output))
+    )
+    assert [row["model"] for row in rows] == [f"up/{model}"]
+    bill = tmp_path / "bill.csv"
+    bill.write_text(f"day,model,requests\n{rows[0]['day']},{model},1\n")
+    agreed = await ran("reconcile", str(bill), "--ledger", url)
+    assert (agreed.exit_code, "m…m" in agreed.output, model in agreed.output) == (0, True, False)
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
