@@ -151,14 +151,20 @@ class Prometheus:
 
 @asynccontextmanager
 async def prometheus(folder: Path, target: str) -> AsyncIterator[Prometheus]:
-    """Started with the shipped configuration, but for where the gateway is and how often it is scraped."""
+    """Started with the shipped configuration, but for where the gateway is and how often all is looked at: when a
+    group of rules has its first turn within its interval depends on the path of its file."""
     binary = shutil.which("prometheus")
     if binary is None:
         pytest.skip("no prometheus here: apt-get install prometheus")
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"}
     config["scrape_configs"][0]["static_configs"][0]["targets"] = [target]
-    config["rule_files"] = [str(PROMETHEUS / "rules" / "*.yml")]
+    config["rule_files"] = [str(folder / "*.rules.yml")]
+    for file in (PROMETHEUS / "rules").glob("*.yml"):
+        rules = yaml.safe_load(file.read_text())
+        for group in rules["groups"]:
+            group["interval"] = f"{SCRAPE_S}s"
+        (folder / f"{file.stem}.rules.yml").write_text(yaml.safe_dump(rules))
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     child = await asyncio.create_subprocess_exec(
         *(binary, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"),
