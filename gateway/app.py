@@ -27,7 +27,8 @@ from gateway.cache.shared import SharedStore
 from gateway.catalog import Catalog
 from gateway.clock import Clock
 from gateway.config.load import Loaded
-from gateway.config.model import Config, Server
+from gateway.config.model import Config
+from gateway.config.process import Server
 from gateway.errors import BadRequest, ConfigError, DatabaseUnavailable, StoreUnavailable
 from gateway.explain import Explainer
 from gateway.lasting import Lasting

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 from gateway.admission.breaker import Breaker
 from gateway.clock import Clock, SystemClock
-from gateway.config.model import Log
+from gateway.config.process import Log
 from gateway.telemetry.logs import AccessLog
 from gateway.telemetry.metrics import Metrics
 from gateway.tokens.count import TokenCounter

@@ -19,7 +19,7 @@ from gateway.accounting.cost import FULL_PRICE
 from gateway.accounting.named import ByName
 from gateway.accounting.shipped import Catalogue, Listed, find, pico_per_token, shipped
 from gateway.clock import Clock
-from gateway.config.model import ModelLimit, Price, TokenPrices
+from gateway.config.money import ModelLimit, Price, TokenPrices
 from gateway.values import ModelLimits, Rates, Target
 
 OTHER = "other"

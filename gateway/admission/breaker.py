@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from gateway.admission.spending import STEPS, Change, Spending, Step
 from gateway.clock import Clock
-from gateway.config.model import Config, CostBreaker, Route
+from gateway.config.model import Config, Route
+from gateway.config.money import CostBreaker
 from gateway.values import NANO, Caller
 
 log = logging.getLogger(__name__)

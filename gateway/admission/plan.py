@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from gateway.admission.limits import TICKS, Per
-from gateway.config.model import Budget, Config, IssuedKey, Limits
+from gateway.config.model import Config, IssuedKey
+from gateway.config.money import Budget, Limits
 from gateway.value import value
 from gateway.values import NANO
 

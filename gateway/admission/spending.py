@@ -19,7 +19,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from gateway.config.model import CostBreaker
+from gateway.config.money import CostBreaker
 
 Step = Literal["normal", "cheap", "cap", "cache_only", "refuse"]
 STEPS: tuple[Step, ...] = ("normal", "cheap", "cap", "cache_only", "refuse")

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from gateway.config.model import Budget, Config, Match, Rights, Route
+from gateway.config.model import Config, Match, Rights, Route
+from gateway.config.money import Budget
 from gateway.config.problem import Path, Problem, did_you_mean, quoted
 from gateway.values import Target
 

@@ -1,5 +1,6 @@
 """Every key of the configuration file, with its unit and default.
 
+Those of the process (sockets, log, spans) are in `process.py`, those of money (prices, limits, budgets) in `money.py`.
 Frozen and strict: an unknown key, a string where a number belongs or a negative time-out is an
 error, never a guess. Rules that span sections are in `check.py`; reading the file is `load.py`.
 Capabilities are handed their own section of this and read nothing else.
@@ -8,94 +9,18 @@ Capabilities are handed their own section of this and read nothing else.
 from math import inf
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AwareDatetime, Field, SecretStr, field_validator, model_validator
 
-from gateway.values import NANO, EndpointName, Target
+from gateway.config.fields import Name, Pattern, Private, Seconds, Section
+from gateway.config.money import Budget, CostBreaker, Limits, ModelLimit, Price
+from gateway.config.process import Server, Tracing
+from gateway.values import EndpointName, Target
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", examples=["support-bot"])]
-"""Names end up in metric labels, headers and Redis keys."""
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Port = Annotated[int, Field(ge=0, le=65_535)]
-Usd = Annotated[float, Field(ge=0, le=1_000_000)]
-PerMinute = Annotated[int, Field(ge=1, le=1_000_000_000)]
-MAX_BUDGET = 9_000_000 * NANO
-"""Nano-dollars or tokens. Budgets are added up in Redis by Lua, whose numbers are exact to 2**53 and no further."""
-Pattern = Annotated[str, Field(min_length=1, max_length=200, description="shell-style: * and ? match")]
 Keyword = Annotated[str, Field(pattern=r"^\w[^*]{0,98}\*?$", examples=["refund"], description="whole words, or word*")]
 Tier = Literal["cheap", "expensive"]
-Private = Annotated[str, Field(json_schema_extra={"writeOnly": True})]
-"""Text that may be a credential: like a SecretStr, no message ever shows it."""
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-# ------------------------------------------------------------------ server
-
-
-class Admin(Section):
-    """The port for operators: probes, metrics, admin API."""
-
-    host: str = "127.0.0.1"
-    port: Port = Field(8081, description="0 picks a free one")
-    key: SecretStr | None = Field(None, description="without one, /admin is off")
-
-
-class Tls(Section):
-    cert: str | None = Field(None, description="PEM file")
-    key: str | None = Field(None, description="PEM file")
-
-    @model_validator(mode="after")
-    def _both_or_neither(self) -> "Tls":
-        if (self.cert is None) != (self.key is None):
-            raise ValueError("expected both cert and key, or neither")
-        return self
-
-
-class Cors(Section):
-    """Which web pages may call the traffic port from a browser."""
-
-    origins: tuple[
-        Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[^/\s]+)$", examples=["https://app.example.com"])], ...
-    ] = Field((), description="none by default; * for any page")
-
-
-LogField = Literal["request_id", "key", "team", "route", "target", "compare_with", "cache_key"]
-
-
-class Log(Section):
-    """JSON lines on stderr: one for every request, and what the gateway has to say besides."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="of what it says besides")
-    access: bool = Field(True, description="a line for every request")
-    redact: tuple[LogField, ...] = Field((), description="fields of that line whose values are not written")
-
-
-class Server(Section):
-    """Sockets and limits of the process; changes need a restart."""
-
-    host: str = "127.0.0.1"
-    port: Port = Field(8080, description="0 picks a free one")
-    admin: Admin = Admin()
-    max_body_mb: float = Field(
-        20, gt=0, le=1024, description="of the inference endpoints; pass-through streams unbounded"
-    )
-    max_json_nodes: int = Field(500_000, ge=100, description="brackets and commas, counted before parsing")
-    tls: Tls = Tls()
-    cors: Cors = Cors()
-    workers: int = Field(1, ge=1, le=256, description="processes that share the port")
-    max_in_flight: int = Field(2000, ge=1, description="of each process; beyond it 503 at once")
-    header_timeout_s: Seconds = Field(10, description="to the end of a request's head; then the connection is cut")
-    body_timeout_s: Seconds = 60
-    write_timeout_s: Seconds = Field(60, description="a client that reads nothing for this long is cut")
-    keep_alive_s: Seconds = 75
-    encoder: Literal["tiktoken", "toktok"] = Field("tiktoken", description="toktok: the [fast] extra, for long prompts")
-    drain_s: Seconds = Field(30, description="how long requests in flight may take after SIGTERM")
-    log: Log = Log()
-
-
-# ------------------------------------------------------------------ upstreams and prices
+# ------------------------------------------------------------------ upstreams
 
 
 class RetryPolicy(Section):
@@ -145,98 +70,6 @@ class Upstream(Section):
     @classmethod
     def _without_trailing_slash(cls, value: str) -> str:
         return value.rstrip("/")
-
-
-class TokenPrices(Section):
-    """USD per million tokens."""
-
-    input: Usd
-    output: Usd
-    cached_input: Usd | None = Field(None, description="read from the upstream's cache; default: as input")
-    cache_write: Usd | None = Field(None, description="put into the upstream's cache; default: as input")
-    audio_input: Usd | None = Field(None, description="default: calls with sound have no known price")
-    audio_output: Usd | None = Field(None, description="default: calls that answer with sound have no known price")
-
-
-class LongContext(TokenPrices):
-    above: int = Field(ge=1, description="prompts of more tokens pay these prices for the whole request")
-
-
-class Price(TokenPrices):
-    long_context: tuple[LongContext, ...] = ()
-    service_tiers: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(
-        {}, examples=[{"flex": 0.5, "priority": 2}], description="times the price; 1 for a class that is not named"
-    )
-
-
-class ModelLimit(Section):
-    """What a model takes, in tokens, where the price data lacks it or is wrong."""
-
-    context: int | None = Field(None, ge=1, description="prompt and completion together")
-    completion: int | None = Field(None, ge=1, description="the longest answer")
-
-
-# ------------------------------------------------------------------ limits and budgets
-
-
-class Limits(Section):
-    """Of all requests of a key, a team or a route together, over all processes that share a store."""
-
-    requests_per_minute: PerMinute | None = Field(None, description="cache hits count")
-    tokens_per_minute: PerMinute | None = Field(None, description="prompt and completion; cache hits are free")
-    concurrent: int | None = Field(None, ge=1, le=1_000_000, description="requests under way; cache hits hold none")
-
-
-class Budget(Section):
-    """Dollars or tokens for a period of the UTC calendar, or in all."""
-
-    usd: float | None = Field(None, gt=0, le=MAX_BUDGET // NANO, description="either this or tokens")
-    tokens: int | None = Field(None, ge=1, le=MAX_BUDGET, description="either this or usd")
-    per: Literal["hour", "day", "month", "total"]
-    on_exceeded: Literal["reject", "cheap"] = Field(
-        "reject", description="cheap: `tier: auto` routes go on with the cheap tier; wants a reject beside it"
-    )
-    on_store_down: Literal["reject", "allow"] = "reject"
-
-    @model_validator(mode="after")
-    def _one_unit(self) -> "Budget":
-        if (self.usd is None) == (self.tokens is None):
-            raise ValueError("expected either usd or tokens")
-        return self
-
-    @property
-    def unit(self) -> Literal["usd", "tokens"]:
-        return "tokens" if self.usd is None else "usd"
-
-
-def _or_boolean(schema: dict[str, Any]) -> None:
-    schema["anyOf"].append({"type": "boolean"})
-
-
-class CostBreaker(Section):
-    """Steps a route or key down whose spending in a minute leaves what is usual for it."""
-
-    times: float = Field(4, gt=1, description="of what nearly every minute costs at most")
-    floor_usd: float = Field(1, ge=0, le=1_000_000, description="a minute that costs less is always fine")
-    warm_up_minutes: int = Field(30, ge=5, le=720, description="minutes with spending before anything is unusual")
-    step_s: Seconds = Field(20, description="from one step down to the next")
-    hold_s: Seconds = Field(60, description="until the first requests try the way back; doubled after each that fails")
-    max_completion: int = Field(256, ge=1, description="at the step `cap`")
-
-
-class Tracing(Section):
-    """OpenTelemetry spans of a sample of the requests (the [otel] extra)."""
-
-    endpoint: str | None = Field(
-        None,
-        pattern=r"^https?://[^\s?#@]+$",
-        examples=["http://otel-collector:4318/v1/traces"],
-        description="OTLP over HTTP, up to and including /v1/traces; none: no spans",
-    )
-    sample: float = Field(0.01, ge=0, le=1, description="of requests that come without a trace of their client's")
-    service_name: str = Field("llm-gateway", min_length=1, max_length=200)
-    headers: dict[str, SecretStr] = Field({}, description="sent to the collector")
-    every_s: Seconds = Field(5, description="how long spans gather before they are sent")
 
 
 # ------------------------------------------------------------------ routes
@@ -419,6 +252,10 @@ class IssuedKey(Rights):
 
 
 # ------------------------------------------------------------------ the whole
+
+
+def _or_boolean(schema: dict[str, Any]) -> None:
+    schema["anyOf"].append({"type": "boolean"})
 
 
 class Config(Section):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field
 
-from gateway.config.model import Name, Section, Usd
+from gateway.config.fields import Name, Section, Usd
 
 MAX_BYTES = 1 << 20
 """Of a document as JSON."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gateway.config.check import cross_check
 from gateway.config.load import Loaded
-from gateway.config.model import Server
+from gateway.config.process import Server
 from gateway.errors import ConfigError
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from aiohttp import web
 from gateway.app import lasting_things
 from gateway.clock import Clock
 from gateway.config.load import Loaded
-from gateway.config.model import Server, Tls
+from gateway.config.process import Server, Tls
 from gateway.errors import ConfigError
 from gateway.server import heap
 from gateway.server.admin import admin_app

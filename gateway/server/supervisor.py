@@ -18,7 +18,8 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.config.load import Loaded
-from gateway.config.model import Config, Server
+from gateway.config.model import Config
+from gateway.config.process import Server
 from gateway.errors import ConfigError, ProcessSilent
 from gateway.server import frames
 from gateway.server.admin import admin_app

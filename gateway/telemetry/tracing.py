@@ -24,7 +24,8 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from gateway import __version__
-from gateway.config.model import Config, Tracing
+from gateway.config.model import Config
+from gateway.config.process import Tracing
 from gateway.errors import ConfigError
 from gateway.exchange import Headers
 from gateway.record import Attempt, Record

@@ -30,7 +30,7 @@ from aiohttp import web
 
 from gateway.app import Gateway, Use
 from gateway.clock import SystemClock
-from gateway.config.model import Server
+from gateway.config.process import Server
 from gateway.exchange import Client, Incoming
 from gateway.passthrough import Forward
 from gateway.server.lane import Lane

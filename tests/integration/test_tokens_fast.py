@@ -5,7 +5,7 @@ import random
 import pytest
 
 from gateway.app import _encodings, lasting_things
-from gateway.config.model import Server
+from gateway.config.process import Server
 from gateway.errors import ConfigError
 from gateway.tokens.encodings import FAST_CHARS, Encodings, FastEncoder
 from tests.support.config import SMALL, read

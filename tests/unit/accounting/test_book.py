@@ -2,7 +2,7 @@ from typing import Literal
 
 from gateway.accounting.book import book
 from gateway.accounting.prices import PriceTable
-from gateway.config.model import Price
+from gateway.config.money import Price
 from gateway.record import Record
 from gateway.values import Cost, Decision, Target, Usage
 

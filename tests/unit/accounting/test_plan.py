@@ -7,7 +7,7 @@ import pytest
 
 from gateway.accounting.plan import TOO_LONG, Asked, Outcome, Policy, Replay, as_it_was, total
 from gateway.accounting.prices import PriceTable
-from gateway.config.model import Price
+from gateway.config.money import Price
 
 SMALL, LARGE = "up/small", "up/large"
 HOUR_MS = 3_600_000

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.accounting.prices import MEMORY, PriceTable
 from gateway.accounting.shipped import shipped as shipped_at
-from gateway.config.model import ModelLimit, Price
+from gateway.config.money import ModelLimit, Price
 from gateway.values import ModelLimits, Rates, Target
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)

@@ -2,7 +2,8 @@
 
 from gateway.admission.breaker import Breaker
 from gateway.clock import ManualClock
-from gateway.config.model import Config, CostBreaker, Route, Upstream
+from gateway.config.model import Config, Route, Upstream
+from gateway.config.money import CostBreaker
 from gateway.values import Caller
 
 DOLLAR = 1_000_000_000

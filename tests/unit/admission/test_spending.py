@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from gateway.admission.spending import STEPS, Spending, Step
-from gateway.config.model import CostBreaker
+from gateway.config.money import CostBreaker
 
 DOLLAR = 1_000_000_000
 CONFIG = CostBreaker(floor_usd=0.5)

@@ -6,7 +6,8 @@ from multidict import CIMultiDict
 from pydantic import SecretStr
 
 from gateway.auth.identify import Identifier, is_unlisted
-from gateway.config.model import Budget, Config, Key, Route, Team, Upstream
+from gateway.config.model import Config, Key, Route, Team, Upstream
+from gateway.config.money import Budget
 from gateway.errors import InvalidKey
 from gateway.values import Caller
 

@@ -1,7 +1,8 @@
 import pytest
 
 from gateway.auth.rights import Callers, exceeds, within
-from gateway.config.model import Budget, Config, Rights, Route, Team, Upstream
+from gateway.config.model import Config, Rights, Route, Team, Upstream
+from gateway.config.money import Budget
 from gateway.values import Caller
 
 CONFIG = Config(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.load import load
-from gateway.config.model import CostBreaker
+from gateway.config.money import CostBreaker
 from gateway.errors import ConfigError
 from tests.support.config import SMALL, problems, read
 
