@@ -38,6 +38,14 @@ class Record:
     route: str | None = None
     """None until a route has matched."""
     is_stream: bool = False
+    prompt: str | None = None
+    """Name of the registered prompt that the request was made from."""
+    prompt_version: int = 0
+    """Of it: its number; 0 without a prompt."""
+    prompt_label: str | None = None
+    """The label that led to the version; None where the caller named the number itself."""
+    prompt_warnings: tuple[str, ...] = ()
+    """What the prompt's policy let pass: `over_budget`, `whitespace`."""
     estimate: Estimate | None = None
     """Of the prompt as it is sent on: trimmed, shortened, counted for the decided target."""
     is_unusually_long: bool = False

@@ -126,6 +126,10 @@ def from_record(record: Record) -> Pairs:
     pairs = [("x-request-id", record.request_id)]
     if record.route is not None:
         pairs.append(("x-gateway-route", record.route))
+    if record.prompt is not None:
+        pairs.append(("x-gateway-prompt", f"{record.prompt}@{record.prompt_version}"))
+        if record.prompt_warnings:
+            pairs.append(("x-gateway-prompt-warnings", ", ".join(record.prompt_warnings)))
     if record.decision is not None and record.decision.tier != "none":
         pairs.append(("x-gateway-tier", record.decision.tier))
     if record.target is not None:
