@@ -6,7 +6,7 @@ it; a test compares what the migrations make, on SQLite and on Postgres, with wh
 Times are integers of milliseconds since 1970, since SQLite has no type for them; money is integer nano-dollars.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text, text
 
 metadata = MetaData(
     naming_convention={
@@ -19,6 +19,9 @@ metadata = MetaData(
 )
 
 # ------------------------------------------------------------------ the ledger
+
+_WITH_PROMPT = text("prompt IS NOT NULL")
+"""Feedback names its request by id alone; requests that no prompt was rendered for need no place in the index."""
 
 ledger = Table(
     "ledger",
@@ -69,6 +72,10 @@ ledger = Table(
     Column("duration_us", BigInteger, nullable=False),
     Column("upstream_us", BigInteger, nullable=False),
     Column("first_byte_us", BigInteger),
+    Column("prompt", Text, doc="name of the registry's prompt that it was made from"),
+    Column("prompt_version", Integer),
+    Column("prompt_label", Text, doc="the label that was asked for; null where the version was"),
+    Index("ledger_prompt_idx", "request_id", sqlite_where=_WITH_PROMPT, postgresql_where=_WITH_PROMPT),
     postgresql_partition_by="RANGE (at_ms)",
     sqlite_with_rowid=False,  # stored in the order of time, without an index beside it
 )
@@ -159,4 +166,20 @@ router_feedback = Table(
     Column("at_ms", BigInteger, nullable=False, index=True),
     Column("score", Float, nullable=False, doc="-1 to 1"),
     Column("comment", Text),
+)
+
+# ------------------------------------------------------------------ what clients thought of a prompt's answers
+
+prompt_feedback = Table(
+    "prompt_feedback",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("key_name", Text, primary_key=True, doc="who asked, and says so"),
+    Column("at_ms", BigInteger, nullable=False, index=True, doc="when it was said last"),
+    Column("answered_ms", BigInteger, nullable=False, doc="the request's ledger.at_ms"),
+    Column("prompt", Text, nullable=False),
+    Column("prompt_version", Integer, nullable=False),
+    Column("score", Float, nullable=False, doc="-1 to 1"),
+    Column("comment", Text),
+    Index("prompt_feedback_prompt_idx", "prompt", "answered_ms"),
 )

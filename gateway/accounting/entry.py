@@ -20,6 +20,7 @@ COLUMNS = (
     *("cost_nanousd", "cost_source", "price_unknown"),
     *("saved_cache_nanousd", "saved_coalesced_nanousd", "saved_tier_nanousd", "saved_trim_nanousd"),
     *("duration_us", "upstream_us", "first_byte_us"),
+    *("prompt", "prompt_version", "prompt_label"),
 )
 ATTEMPT_COLUMNS = ("at_ms", "writer", "seq", "number", "target", "outcome", "duration_us")
 
@@ -83,6 +84,9 @@ def row_of(record: Record, writer: int, seq: int) -> Row:
         int(record.duration_s * 1_000_000),
         int(record.upstream_s * 1_000_000),
         None if first_byte_s is None else int(first_byte_s * 1_000_000),
+        record.prompt,
+        record.prompt_version or None,
+        record.prompt_label,
     )
 
 

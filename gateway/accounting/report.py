@@ -25,6 +25,8 @@ DIMENSIONS: dict[str, ColumnElement[Any]] = {
     "team": _OF.team,
     "endpoint": _OF.endpoint,
     "day": _OF.at_ms // DAY_MS,
+    "prompt": _OF.prompt,
+    "prompt_version": _OF.prompt_version,
 }
 
 
@@ -124,7 +126,13 @@ async def report(url: str, by: Sequence[str], *, since_ms: int, until_ms: int) -
 
 
 def _group(by: Sequence[str], values: Sequence[Any]) -> tuple[str | None, ...]:
-    return tuple(day_of(int(value)) if name == "day" else value for name, value in zip(by, values, strict=True))
+    return tuple(_name(name, value) for name, value in zip(by, values, strict=True))
+
+
+def _name(dimension: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    return day_of(int(value)) if dimension == "day" else str(value)
 
 
 def day_of(number: int) -> str:

@@ -11,6 +11,7 @@ from gateway.sql import Database
 log = logging.getLogger(__name__)
 
 TABLES = ("ledger", "ledger_attempts")
+"""Those with a partition for each month, on Postgres."""
 _AT_ONCE = 2000
 """Rows deleted in one transaction, so that nobody waits long for its end."""
 _LOCK = 0x6C65_6467
@@ -72,7 +73,7 @@ async def _drop_partitions(database: Database, cutoff: datetime) -> None:
 
 
 async def _delete(database: Database, cutoff_ms: int) -> None:
-    for table in TABLES:
+    for table in (*TABLES, "prompt_feedback"):
         while True:
             place = f"SELECT at_ms FROM {table} WHERE at_ms < $1 ORDER BY at_ms LIMIT 1 OFFSET {_AT_ONCE}"  # noqa: S608
             rows = await database.fetch(place, cutoff_ms)

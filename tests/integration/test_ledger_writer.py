@@ -144,3 +144,17 @@ async def test_a_user_who_may_only_write_rows_writes_them(postgres: PostgresServ
         book.observe(record(started_at=SystemClock().wall()))
         await until(lambda: book.taken == 1 and book.queued == 0)
     assert len(await rows(postgres.url)) == 1
+
+
+async def test_a_request_made_from_a_prompt_says_so(ledger_url: str) -> None:
+    at = SystemClock().wall()
+    async with Database(ledger_url) as database, Ledger(database, SystemClock(), retention_days=3650) as book:
+        book.observe(record(prompt="support", prompt_version=7, prompt_label="production", started_at=at))
+        book.observe(record(prompt="support", prompt_version=3, started_at=at))
+        book.observe(record(started_at=at))
+    found = await rows(ledger_url, "prompt, prompt_version, prompt_label")
+    assert [tuple(row.values()) for row in found] == [
+        ("support", 7, "production"),
+        ("support", 3, None),
+        (None, None, None),
+    ]
