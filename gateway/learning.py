@@ -224,7 +224,7 @@ class Learning:
         headers = CIMultiDict({"Content-Type": "application/json"})
         try:
             async with asyncio.timeout(CALL_S):
-                outgoing = Outgoing(path=endpoint.path, headers=headers, body=body, is_stream=False)
+                outgoing = Outgoing(endpoint=endpoint, headers=headers, body=body, is_stream=False)
                 answer = await self._upstreams.call(targets, outgoing, record.attempts)
             if not isinstance(answer, Answer) or answer.status != 200:
                 record.status = answer.status

@@ -51,6 +51,7 @@ class Upstream(Section):
     api_key: SecretStr | None = None
     connect_timeout_s: Seconds = 5
     first_byte_timeout_s: Seconds = Field(120, description="streams: to the first event")
+    hold_s: float = Field(2, ge=0, le=60, description="streams: how long to wait on for something of the answer")
     idle_timeout_s: Seconds = Field(60, description="between two chunks")
     total_timeout_s: Seconds = Field(600, description="one request, all tries together; streams: to the first event")
     max_connections: int = Field(512, ge=1)

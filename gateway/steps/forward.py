@@ -91,7 +91,7 @@ class Forwarder:
         if record.trace is not None:
             headers = traced(headers, record.trace)
         outgoing = Outgoing(
-            path=turn.endpoint.path,
+            endpoint=turn.endpoint,
             headers=headers,
             body=partial(outgoing_body, turn.endpoint, request),
             is_stream=request.is_stream,

@@ -1,7 +1,7 @@
 """Getting an answer: the loop over targets, up to the first byte that may reach the client.
 
-A whole answer is read to its end here. A stream is opened, and held until its first event is
-there and is no error, so that a failure can still become a status or another target's turn.
+A whole answer is read to its end here. A stream is opened, and held until something of its answer is
+there (`hold.py`), so that a failure can still become a status or another target's turn.
 """
 
 import asyncio
@@ -26,11 +26,13 @@ from gateway.upstream.classify import (
 )
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.health import Health
+from gateway.upstream.hold import Hold
 from gateway.upstream.redact import redact, secrets_of
 from gateway.upstream.reply import Reply
 from gateway.value import value
 from gateway.values import Target
 from gateway.wire import json_bytes, sse
+from gateway.wire.endpoint import Endpoint
 from gateway.wire.errors import reported_error
 
 PING = b": ping\n\n"
@@ -47,7 +49,7 @@ _KB = 1 << 10
 class Outgoing:
     """What is to be sent: `body` is made per target, since model and field spellings differ."""
 
-    path: str
+    endpoint: Endpoint
     headers: CIMultiDict[str]
     body: Callable[[Target, Upstream], bytes]
     is_stream: bool
@@ -66,13 +68,20 @@ class Answer:
 
 
 class EventStream:
-    """An open stream of events whose first one is there. `close()` it in any case.
+    """An open stream of events. `close()` it in any case.
 
     In silence it gives pings of its own, comments that clients skip and that keep what stands between
     from cutting an idle connection.
     """
 
-    def __init__(self, target: Target, reply: Reply, config: Upstream, secrets: tuple[bytes, ...]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        reply: Reply,
+        config: Upstream,
+        secrets: tuple[bytes, ...],
+        endpoint: Endpoint,
+    ) -> None:
         self.target = target
         self.status = reply.status
         self.headers = reply.headers
@@ -80,26 +89,46 @@ class EventStream:
         self._secrets = secrets
         self._idle_s = config.idle_timeout_s
         self._splitter = sse.EventSplitter(config.max_event_kb * _KB)
-        self._first = b""
+        self._hold = Hold(endpoint)
+        self._hold_s = min(config.hold_s, self._idle_s)
         self._silent_s = 0.0
 
     async def open(self) -> None:
         """Wait for the first event with data. Raises UpstreamError when it is an error or never comes."""
-        block = b""
-        while not (first := next((event for event in sse.events(block) if event.data), None)):
-            more = await self._read(None)
-            if not more:
-                raise UpstreamCut("The model API ended its stream before the first event.")
-            block += more
-        if (message := _error_message(first.data)) is not None:
-            raise UpstreamInvalid(f"The model API answered with an error instead of a stream: {message}")
-        self._first = block
+        while not self._hold.events and not self._hold.is_over:
+            await self._hold_more("The model API ended its stream before the first event.")
+
+    async def begin(self, deadline: float) -> None:
+        """Wait on until something of the answer is there, at most for the upstream's `hold_s` and until `deadline`.
+
+        Raises UpstreamError, and closes, when the stream fails before.
+        """
+        until = min(asyncio.get_running_loop().time() + self._hold_s, deadline)
+        try:
+            async with asyncio.timeout_at(until):
+                while not self._hold.is_over:
+                    await self._hold_more("The model API ended its stream before its answer began.")
+        except TimeoutError:
+            pass  # a slow model must not look like a dead one
+        except BaseException:
+            self.close()
+            raise
+
+    async def _hold_more(self, ended: str) -> None:
+        block = await self._read(None)
+        if not block:
+            raise UpstreamCut(ended)
+        self._hold.feed(block)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether something of the answer is there."""
+        return self._hold.is_over
 
     async def next_block(self) -> bytes:
         """The next whole events, as they stood on the wire, or a ping; empty at the end."""
-        if self._first:
-            first, self._first = self._first, b""
-            return first
+        if self._hold.block:
+            return self._hold.release()
         wait_s = min(PING_S, self._idle_s - self._silent_s)
         try:
             block = await self._read(wait_s)
@@ -214,20 +243,23 @@ class Upstreams:
             limit = min(deadline, asyncio.get_running_loop().time() + client.config.first_byte_timeout_s)
         try:
             async with asyncio.timeout_at(limit):
-                return await _ask(client, target, outgoing, self.secrets[target.upstream])
+                answer = await _ask(client, target, outgoing, self.secrets[target.upstream])
         except TimeoutError:
             raise UpstreamTimeout("The model API did not answer in time.") from None
+        if isinstance(answer, EventStream) and not answer.has_begun:
+            await answer.begin(deadline)
+        return answer
 
 
 async def _ask(
     client: UpstreamClient, target: Target, outgoing: Outgoing, secrets: tuple[bytes, ...]
 ) -> Answer | EventStream:
     body = outgoing.body(target, client.config)
-    reply = await client.send("POST", outgoing.path, headers=outgoing.headers, body=body, owner=outgoing.owner)
+    reply = await client.send("POST", outgoing.endpoint.path, headers=outgoing.headers, body=body, owner=outgoing.owner)
     is_open = False
     try:
         if outgoing.is_stream and reply.status == 200 and reply.is_event_stream:
-            stream = EventStream(target, reply, client.config, secrets)
+            stream = EventStream(target, reply, client.config, secrets, outgoing.endpoint)
             await stream.open()
             is_open = True
             return stream
@@ -247,7 +279,9 @@ def _check_success(status: int, body: bytes) -> None:
     beginning = body[:_BEGINNING].lstrip()
     if not beginning.startswith(b"{"):
         raise UpstreamInvalid("The model API answered with something other than a JSON object.")
-    if b'"error"' in beginning and (message := _error_message(body)) is not None:
+    if b'"error"' not in beginning or (answer := json_bytes.object_in(body)) is None:
+        return
+    if (message := reported_error(answer)) is not None:
         raise UpstreamInvalid(f"The model API answered with an error that calls itself a success: {message}")
 
 
@@ -260,11 +294,3 @@ def _check_error(answer: Answer) -> Answer:
 
 def _again_after(answer: Answer) -> Again:
     return again_after_status(answer.status, answer.body, should_retry=answer.headers.get("x-should-retry"))
-
-
-def _error_message(data: bytes) -> str | None:
-    """The message of an error event; None for any other."""
-    if b'"error"' not in data and b'"response.failed"' not in data:
-        return None
-    event = json_bytes.object_in(data)
-    return None if event is None else reported_error(event)

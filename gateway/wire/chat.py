@@ -16,7 +16,7 @@ from gateway.wire.body import (
     required_text,
     wrong_type,
 )
-from gateway.wire.choices import all_finished, choices_of, cut_choices, first_finish_reason, is_usage_chunk
+from gateway.wire.choices import all_finished, announces, choices_of, cut_choices, first_finish_reason, is_usage_chunk
 from gateway.wire.content import check_content, strings
 from gateway.wire.endpoint import Endpoint, Json, missing_cap, wish_for_usage
 from gateway.wire.question import question_in
@@ -88,6 +88,9 @@ class Chat(Endpoint):
 
     def finish_reason(self, answer: Json) -> str | None:
         return first_finish_reason(answer)
+
+    def is_preamble(self, event: Json) -> bool:
+        return announces(event)
 
     def is_usage_only(self, event: Json) -> bool:
         return is_usage_chunk(event)

@@ -37,6 +37,19 @@ def is_usage_chunk(event: Mapping[str, Any]) -> bool:
     return event.get("choices") == [] and event.get("usage") is not None
 
 
+def announces(event: Mapping[str, Any]) -> bool:
+    """Whether a chunk holds nothing that was generated, nor an end: a role at most, as the first one mostly does."""
+    choices = event.get("choices")
+    return isinstance(choices, list) and not is_usage_chunk(event) and all(map(_is_unbegun, choices))
+
+
+def _is_unbegun(choice: object) -> bool:
+    if not isinstance(choice, dict) or any(choice.get(key) for key in ("finish_reason", "text", "message")):
+        return False
+    delta = choice.get("delta") or {}
+    return isinstance(delta, dict) and all(not value or key == "role" for key, value in delta.items())
+
+
 def cut_choices(
     events: Sequence[Mapping[str, Any]], empty: Mapping[str, Any], *, choices: int, usage: Usage | None
 ) -> bytes:

@@ -8,7 +8,7 @@ from gateway.errors import BadRequest
 from gateway.values import EndpointName, Question, Request, Usage
 from gateway.wire import completions_stream
 from gateway.wire.body import TOO_MANY, optional_bool, optional_int, optional_object, required_text
-from gateway.wire.choices import all_finished, choices_of, cut_choices, first_finish_reason, is_usage_chunk
+from gateway.wire.choices import all_finished, announces, choices_of, cut_choices, first_finish_reason, is_usage_chunk
 from gateway.wire.endpoint import Endpoint, Json, missing_cap, wish_for_usage
 from gateway.wire.prompts import check_prompt, how_many, last_text
 from gateway.wire.usage import chat_usage
@@ -74,6 +74,9 @@ class Completions(Endpoint):
 
     def finish_reason(self, answer: Json) -> str | None:
         return first_finish_reason(answer)
+
+    def is_preamble(self, event: Json) -> bool:
+        return announces(event)
 
     def is_usage_only(self, event: Json) -> bool:
         return is_usage_chunk(event)

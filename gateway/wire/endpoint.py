@@ -88,6 +88,10 @@ class Endpoint(ABC):
     ends_with_done: ClassVar[bool] = True
     """A stream is whole with `[DONE]` and over with an error; otherwise whole with an event that `is_last`."""
 
+    def is_preamble(self, event: Json) -> bool:
+        """An event that announces an answer, or a part of one, and has nothing of it yet."""
+        return False
+
     def is_last(self, event: Json) -> bool:
         """The event with which a stream that does not end with `[DONE]` is whole."""
         return False

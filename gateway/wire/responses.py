@@ -109,6 +109,9 @@ class Responses(Endpoint):
     def generated_text(self, answers: Iterable[Json]) -> str:
         return "".join(text for answer in answers for text in _generated(answer))
 
+    def is_preamble(self, event: Json) -> bool:
+        return responses_stream.announces(event)
+
     def is_last(self, event: Json) -> bool:
         return event.get("type") in responses_stream.LAST
 

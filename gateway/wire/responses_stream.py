@@ -78,6 +78,21 @@ PART_ADDED = "response.content_part.added"
 PART_DONE = "response.content_part.done"
 
 
+_ANNOUNCED = ("response.created", "response.queued", "response.in_progress")
+_BEGUN_EMPTY = {"message": "content", "reasoning": "summary"}
+"""Type of an item that is added before anything is in it → the key that will hold it."""
+
+
+def announces(event: Mapping[str, Any]) -> bool:
+    """Whether an event comes before anything that was generated."""
+    kind, item, part = event.get("type"), event.get("item"), event.get("part")
+    if kind == ITEM_ADDED and isinstance(item, dict):
+        return (key := _BEGUN_EMPTY.get(str(item.get("type")))) is not None and not item.get(key)
+    if kind == PART_ADDED and isinstance(part, dict):
+        return (text := TEXTS.get(str(part.get("type")))) is not None and not part.get(text[0])
+    return kind in _ANNOUNCED
+
+
 # ------------------------------------------------------------------ object → events
 
 

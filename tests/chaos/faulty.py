@@ -72,9 +72,13 @@ WAYS: dict[str, Step] = {
     "cut after an event": Stream([event(CHUNKS[0]), event(CHUNKS[1])], cut=True),
     "cut within an event": Stream([event(CHUNKS[0]), event(CHUNKS[1])[:30]], cut=True),
     "an end without a finish": Stream([event(CHUNKS[0]), event(CHUNKS[1])]),
+    "an end behind the role": Stream([event(CHUNKS[0])]),
+    "cut behind the role": Stream([event(CHUNKS[0])], cut=True),
+    "an error behind the role": Stream([event(CHUNKS[0]), event(OVERLOADED)]),
+    "silence behind the role": Stream([event(CHUNKS[0]), asyncio.Event()]),
     "[DONE] without a finish": Stream([event(CHUNKS[0]), DONE]),
-    "an error in the middle": Stream([event(CHUNKS[0]), event(OVERLOADED), DONE]),
-    "silence in the middle": Stream([event(CHUNKS[0]), asyncio.Event()]),
+    "an error in the middle": Stream([event(CHUNKS[0]), event(CHUNKS[1]), event(OVERLOADED), DONE]),
+    "silence in the middle": Stream([event(CHUNKS[0]), event(CHUNKS[1]), asyncio.Event()]),
     "a broken chunk size": Raw(SSE_HEAD + chunk(event(CHUNKS[0])) + b"zz\r\n"),
     "a second answer behind the first": Raw(
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"

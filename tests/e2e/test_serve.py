@@ -36,7 +36,7 @@ async def test_with_a_key_it_serves_openai_and_says_so(tmp_path: Path) -> None:
 
 async def test_a_stop_lets_streams_finish_and_turns_readiness_red(tmp_path: Path) -> None:
     go_on = asyncio.Event()
-    first, *rest = chat_chunks("Hel", "lo")
+    first, *rest = chat_chunks("Hel", "lo")[1:]
     async with ScriptedUpstream(Stream.of(first, go_on, *rest)) as up:
         file = tmp_path / "gateway.yaml"
         file.write_text(CONFIG.format(url=up.base_url, drain_s=20))

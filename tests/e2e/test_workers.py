@@ -109,7 +109,7 @@ async def test_workers_share_the_port_and_their_numbers_are_added_up_and_kept(tm
 
 async def test_a_stop_lets_streams_of_all_workers_finish(tmp_path: Path) -> None:
     go_on = asyncio.Event()
-    first, *rest = chat_chunks("Hel", "lo")
+    first, *rest = chat_chunks("Hel", "lo")[1:]
     body = BODY.replace("}]", '}],"stream":true')
     async with (
         ScriptedUpstream(then=Stream.of(first, go_on, *rest)) as up,

@@ -142,7 +142,7 @@ async def test_who_waits_for_the_whole_gets_it_when_the_stream_s_own_client_has_
 
 @pytest.mark.parametrize("leaves_first", [0, 1])
 async def test_the_call_ends_with_its_last_reader(leaves_first: int) -> None:
-    step = Stream([event(CHUNKS[0]), asyncio.Event()])
+    step = Stream([event(CHUNKS[1]), asyncio.Event()])
     async with ScriptedUpstream(step) as up, gateway(cached(up.base_url)) as gw:
         readers = [await begin(gw, "key-of-a-1234"), await begin(gw, "key-of-b-1234")]
         readers[leaves_first].close()

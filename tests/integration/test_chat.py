@@ -73,7 +73,7 @@ async def test_usage_that_the_client_asked_for_passes() -> None:
 
 async def test_each_event_leaves_as_it_arrives() -> None:
     go_on = asyncio.Event()
-    first, *rest = chat_chunks("Hel", "lo")
+    first, *rest = chat_chunks("Hel", "lo")[1:]
     async with ScriptedUpstream(Stream.of(first, go_on, *rest)) as up, gateway(config(up.base_url)) as gw:
         document = json.dumps({"model": "m", "messages": HELLO, "stream": True})
         async with gw.http.post(gw.url + CHAT, data=document) as response:
@@ -244,7 +244,7 @@ async def test_beyond_the_cap_in_flight_the_answer_is_503_at_once() -> None:
 
 async def test_silence_within_a_stream_is_bridged_by_pings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.upstream.call.PING_S", 0.05)
-    first, *rest = chat_chunks("Hel", "lo")
+    first, *rest = chat_chunks("Hel", "lo")[1:]
     go_on = asyncio.Event()
     async with ScriptedUpstream(Stream.of(first, go_on, *rest)) as up, gateway(config(up.base_url)) as gw:
         document = json.dumps({"model": "m", "messages": HELLO, "stream": True})

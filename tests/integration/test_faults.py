@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support.gateway import RunningGateway, config, gateway
+from tests.support.gateway import CHAT, HELLO, Answer, RunningGateway, config, gateway
 from tests.support.upstream import (
     DONE,
     Raw,
@@ -94,6 +94,99 @@ async def test_a_stream_falls_over_too_while_nothing_of_it_was_sent(failure: Ste
         assert (answer.status, answer.headers["x-gateway-model"]) == (200, "second/gpt-5-mini")
         assert answer.body.endswith(b"data: [DONE]\n\n")
         assert b"overloaded" not in answer.body
+
+
+class Spoken(NamedTuple):
+    """How a stream of one endpoint begins, and goes on."""
+
+    path: str
+    fields: dict[str, Any]
+    announced: list[dict[str, Any]]
+    answered: list[dict[str, Any]]
+
+
+def _text(text: str, finish: str | None = None) -> dict[str, Any]:
+    return {"id": "cmpl-1", "choices": [{"index": 0, "text": text, "finish_reason": finish}]}
+
+
+def _named(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"type": f"response.{kind}", **fields}
+
+
+SPOKEN = {
+    "chat": Spoken(CHAT, {"messages": HELLO}, chat_chunks("Hel")[:1], chat_chunks("Hel")[1:]),
+    "completions": Spoken("/v1/completions", {"prompt": "hi"}, [_text("")], [_text("Hel"), _text("", "stop")]),
+    "responses": Spoken(
+        "/v1/responses",
+        {"input": "hi"},
+        [
+            _named("created", response={"id": "r", "output": [], "error": None}),
+            _named("in_progress", response={"id": "r", "output": [], "error": None}),
+            _named("output_item.added", item={"type": "message", "content": []}),
+            _named("content_part.added", part={"type": "output_text", "text": ""}),
+        ],
+        [_named("output_text.delta", delta="Hel"), _named("completed", response={"id": "r", "output": []})],
+    ),
+}
+
+
+async def spoken_to(gw: RunningGateway, spoken: Spoken) -> Answer:
+    document = {"model": "gpt-5-mini", "stream": True, **spoken.fields}
+    return await gw.request("POST", spoken.path, body=json.dumps(document).encode())
+
+
+BREAKS = {
+    "cut": Stream([], cut=True),
+    "ended": Stream([]),
+    "an error": Stream([event(OVERLOADED)]),
+    "half an event": Stream([b'data: {"id":'], cut=True),
+}
+
+
+@pytest.mark.parametrize("spoken", SPOKEN.values(), ids=SPOKEN)
+@pytest.mark.parametrize("broken", BREAKS.values(), ids=BREAKS)
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_stream_that_was_only_announced_falls_over_too(spoken: Spoken, broken: Stream, at_once: bool) -> None:
+    announced = [event(each) for each in spoken.announced]
+    start = [b"".join([*announced, *broken.chunks])] if at_once else [*announced, *broken.chunks]
+    whole = [*announced, *map(event, spoken.answered), DONE]
+    async with two(ScriptedUpstream(Stream(start, cut=broken.cut)), ScriptedUpstream(Stream(whole))) as pair:
+        answer = await spoken_to(pair.gw, spoken)
+        assert (answer.status, answer.headers["x-gateway-model"]) == (200, "second/gpt-5-mini")
+        assert answer.body == b"".join(whole)
+        assert sum((await tries(pair.gw, "first")).values()) == 1
+        assert await tries(pair.gw, "second") == {"ok": 1}
+
+
+async def test_the_last_failure_of_streams_that_were_only_announced_is_a_status() -> None:
+    begun = Stream([event(chat_chunks("Hel")[0]), event(OVERLOADED)])
+    async with two(ScriptedUpstream(begun), ScriptedUpstream(begun)) as pair:
+        answer = await pair.gw.chat(stream=True)
+        assert (answer.status, answer.error["code"]) == (502, "upstream_unavailable")
+        assert "overloaded" in answer.error["message"]
+
+
+@pytest.mark.parametrize("hold_s", [0, 0.05])
+async def test_what_announces_an_answer_leaves_when_the_answer_takes_its_time(hold_s: float) -> None:
+    role, *rest = map(event, chat_chunks("Hel"))
+    go_on = asyncio.Event()
+    first = ScriptedUpstream(Stream([role, go_on, *rest, DONE]))
+    async with two(first, ScriptedUpstream(), hold_s=hold_s) as pair:
+        document = json.dumps({"model": "gpt-5-mini", "messages": HELLO, "stream": True})
+        async with pair.gw.http.post(pair.gw.url + CHAT, data=document) as response:
+            assert await response.content.readany() == role
+            go_on.set()
+            assert await response.content.read() == b"".join(rest) + DONE
+
+
+async def test_a_client_that_leaves_while_nothing_has_come_but_an_announcement_ends_the_call() -> None:
+    up = ScriptedUpstream(Stream([event(chat_chunks("Hel")[0]), asyncio.Event()]))
+    async with two(up, ScriptedUpstream(), hold_s=60) as pair:
+        asking = asyncio.create_task(pair.gw.chat(stream=True))
+        await up.seen(1)
+        asking.cancel()
+        await asyncio.wait_for(up.requests[0].gone.wait(), 5)
+        assert pair.second.requests == []
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
@@ -238,7 +331,7 @@ async def test_a_servers_own_page_is_no_answer(page: Reply) -> None:
 
 @pytest.mark.parametrize("wants_usage", [True, False])
 async def test_nothing_passes_behind_an_error_in_a_stream(wants_usage: bool) -> None:
-    first = event(chat_chunks("Hel")[0])
+    first = event(chat_chunks("Hel")[1])
     async with ScriptedUpstream(Stream([first, event(OVERLOADED) + DONE])) as up, gateway(one(up)) as gw:
         answer = await gw.chat(stream=True, stream_options={"include_usage": wants_usage})
         assert answer.body == first + event(OVERLOADED)

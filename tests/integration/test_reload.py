@@ -25,7 +25,7 @@ async def test_requests_go_by_the_new_configuration_from_the_next_one_on() -> No
 
 async def test_a_request_in_flight_finishes_under_the_configuration_it_began_with() -> None:
     go_on = asyncio.Event()
-    first, *rest = chat_chunks("Hel", "lo")
+    first, *rest = chat_chunks("Hel", "lo")[1:]
     one, two = ScriptedUpstream(Stream.of(first, go_on, *rest)), ScriptedUpstream(then=ANSWER)
     async with one, two, gateway(config(one.base_url)) as gw:
         document = json.dumps({"model": "m", "messages": HELLO, "stream": True})

@@ -266,11 +266,11 @@ async def test_routes_may_be_for_this_endpoint_alone() -> None:
 
 async def test_every_event_passes_untouched_and_leaves_as_it_arrives() -> None:
     go_on = asyncio.Event()
-    first, *rest = events(CREATED, {**DELTA, "delta": "Hello."}, COMPLETED)
-    async with ScriptedUpstream(Stream([first, go_on, *rest])) as up, gateway(config(up.base_url)) as gw:
+    created, delta, *rest = events(CREATED, {**DELTA, "delta": "Hello."}, COMPLETED)
+    async with ScriptedUpstream(Stream([created + delta, go_on, *rest])) as up, gateway(config(up.base_url)) as gw:
         document = b'{"model":"gpt-5-mini","input":"hello","stream":true}'
         async with gw.http.post(gw.url + PATH, data=document) as response:
-            assert await response.content.readany() == first
+            assert await response.content.readany() == created + delta
             go_on.set()
             assert await response.content.read() == b"".join(rest)
         assert up.requests[0].body == document
@@ -305,22 +305,23 @@ async def test_the_error_event_is_this_apis_own_and_numbered_on() -> None:
         assert b"[DONE]" not in answer.body
 
 
-FAILED = {
+FAILED: dict[str, Any] = {
     "type": "response.failed",
     "response": body(status="failed", output=[], error={"code": "server_error", "message": "We failed."}),
 }
+UNBILLED = {**FAILED, "response": {**FAILED["response"], "usage": None}}
 ERROR = {"type": "error", "code": "server_error", "message": "We failed.", "param": None}
 NESTED = {"type": "error", "error": {"type": "server_error", "code": "overloaded", "message": "We failed."}}
 
 
 @pytest.mark.parametrize("told", [[FAILED], [ERROR], [NESTED], [NESTED, FAILED]], ids=str)
 async def test_an_error_of_the_upstreams_own_passes_and_is_no_success(told: list[dict[str, Any]]) -> None:
-    step = Stream(events(CREATED, *told))
-    async with ScriptedUpstream(then=step) as up:
+    sent = events(CREATED, {**DELTA, "delta": "Hel"}, *told)
+    async with ScriptedUpstream(then=Stream(sent)) as up:
         document = config(up.base_url, routes=[{"name": "default", "upstream": "up", "cache": {}}])
         async with gateway(document) as gw:
             for _ in range(2):  # nothing was stored
-                assert (await ask(gw, stream=True, store=False)).body == b"".join(events(CREATED, *told))
+                assert (await ask(gw, stream=True, store=False)).body == b"".join(sent)
             labels = {"route": "default", "endpoint": "responses", "tier": "none", "model": "gpt-5-mini"}
             assert await gw.metric("gateway_requests_total", code="502", **labels) == 2
             cost = {"route": "default", "tier": "none", "model": "gpt-5-mini"}
@@ -328,7 +329,7 @@ async def test_an_error_of_the_upstreams_own_passes_and_is_no_success(told: list
             assert await gw.metric("gateway_cost_usd_total", source=source, **cost) > 0
 
 
-@pytest.mark.parametrize("told", [FAILED, ERROR, NESTED], ids=lambda told: str(sorted(told)))
+@pytest.mark.parametrize("told", [UNBILLED, ERROR, NESTED], ids=lambda told: str(sorted(told)))
 async def test_an_error_before_anything_else_is_a_status(told: dict[str, Any]) -> None:
     async with ScriptedUpstream(then=Stream(events(told))) as up, gateway(config(up.base_url)) as gw:
         answer = await ask(gw, stream=True)
