@@ -35,10 +35,10 @@ class Hold:
         self.block += block
         if len(self.block) > MOST_BYTES:
             self.is_over = True
-        for event in sse.events(block):
-            if event.data:
+        for data in sse.plain_data(block) or (event.data for event in sse.events(block)):
+            if data:
                 self.events += 1
-                if not self._announces(event.data):
+                if not self._announces(data):
                     self.is_over = True
                 if self.is_over:
                     return

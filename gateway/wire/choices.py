@@ -44,10 +44,10 @@ def announces(event: Mapping[str, Any]) -> bool:
 
 
 def _is_unbegun(choice: object) -> bool:
-    if not isinstance(choice, dict) or any(choice.get(key) for key in ("finish_reason", "text", "message")):
+    if not isinstance(choice, dict) or choice.get("finish_reason") or choice.get("text") or choice.get("message"):
         return False
     delta = choice.get("delta") or {}
-    return isinstance(delta, dict) and all(not value or key == "role" for key, value in delta.items())
+    return isinstance(delta, dict) and not any(value for key, value in delta.items() if key != "role")
 
 
 def cut_choices(

@@ -135,22 +135,21 @@ async def spoken_to(gw: RunningGateway, spoken: Spoken) -> Answer:
     return await gw.request("POST", spoken.path, body=json.dumps(document).encode())
 
 
-BREAKS = {
-    "cut": Stream([], cut=True),
-    "ended": Stream([]),
-    "an error": Stream([event(OVERLOADED)]),
-    "half an event": Stream([b'data: {"id":'], cut=True),
-}
+BREAKS = {"cut": (b"", True), "ended": (b"", False), "an error": (event(OVERLOADED), False), "half": (b"data: {", True)}
+"""What comes last, and whether the connection is cut then."""
 
 
 @pytest.mark.parametrize("spoken", SPOKEN.values(), ids=SPOKEN)
 @pytest.mark.parametrize("broken", BREAKS.values(), ids=BREAKS)
 @pytest.mark.parametrize("at_once", [True, False])
-async def test_a_stream_that_was_only_announced_falls_over_too(spoken: Spoken, broken: Stream, at_once: bool) -> None:
+async def test_a_stream_that_was_only_announced_falls_over_too(
+    spoken: Spoken, broken: tuple[bytes, bool], at_once: bool
+) -> None:
     announced = [event(each) for each in spoken.announced]
-    start = [b"".join([*announced, *broken.chunks])] if at_once else [*announced, *broken.chunks]
+    last, is_cut = broken
+    start = [b"".join([*announced, last])] if at_once else [*announced, last]
     whole = [*announced, *map(event, spoken.answered), DONE]
-    async with two(ScriptedUpstream(Stream(start, cut=broken.cut)), ScriptedUpstream(Stream(whole))) as pair:
+    async with two(ScriptedUpstream(Stream(start, cut=is_cut)), ScriptedUpstream(Stream(whole))) as pair:
         answer = await spoken_to(pair.gw, spoken)
         assert (answer.status, answer.headers["x-gateway-model"]) == (200, "second/gpt-5-mini")
         assert answer.body == b"".join(whole)
