@@ -35,6 +35,7 @@ APART = {"simulator": {"errors", "clock", "values", "wire", "tokens"}}
 HEAVY = (
     *("genai_prices", "numpy", "openai", "opentelemetry", "scipy", "sklearn"),
     *("gateway.kv", "gateway.cluster", "gateway.simulator"),  # for redis, and for what few ever start
+    "gateway.cache.vectors",  # it needs numpy
     "asyncpg",
     "watchfiles",
 )

@@ -7,6 +7,8 @@ cannot change an answer. Names hold hashes only: neither prompts nor callers can
 
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Literal
@@ -105,6 +107,19 @@ def _key(request: Request, decision: Decision, route: str, scope: str, beta: str
     digest = sha256(head + b"\n")  # JSON on one line: no content can pass for a part of it
     digest.update(content)
     return CacheKey(f"{PREFIX}{route_hash(route)}:{scope_hash(scope)}:{digest.hexdigest()}")
+
+
+def key_with(
+    request: Request, changed: Mapping[str, Any], decision: Decision, *, route: str, scope: str, beta: str = ""
+) -> CacheKey | None:
+    """The name that the answer would have if `request` said `changed` (top-level fields) instead of what it says there;
+    None where parsing may have lost a difference that the upstream sees."""
+    if _canonical(request) is None:
+        return None
+    fields = {**request.fields, **changed}
+    edits = {name: value for name, value in request.edits.items() if name not in changed}
+    other = replace(request, body=orjson.dumps(fields), fields=fields, edits=edits, derived={})
+    return _key(other, decision, route, scope, beta)
 
 
 @lru_cache(maxsize=1024)
