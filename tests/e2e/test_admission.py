@@ -16,6 +16,7 @@ from gateway.admission.stores import Balance, RedisAdmissionStore
 from gateway.clock import SystemClock
 from gateway.kv import Kv
 from tests.support.gateway import CHAT, HELLO, Scrape
+from tests.support.polling import until
 from tests.support.process import Process, serving
 from tests.support.redis_server import RedisServer
 from tests.support.upstream import Reply, ScriptedUpstream, Seen, Step, Stream, chat_body, chat_chunks, usage
@@ -63,9 +64,10 @@ class Pair:
         return tokens, usd
 
     async def until_nothing_is_reserved(self) -> tuple[Balance, Balance]:
-        async with asyncio.timeout(PATIENCE_S):
-            while any(balance.reserved for balance in await self.balances()):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        async def is_nothing() -> bool:
+            return not any(balance.reserved for balance in await self.balances())
+
+        await until(is_nothing, within_s=PATIENCE_S)
         return await self.balances()
 
     async def lost_requests(self) -> float:

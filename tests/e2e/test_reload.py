@@ -1,6 +1,5 @@
 """`gateway serve` takes a changed configuration on SIGHUP or from its file, alone and with workers."""
 
-import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.support import polling
 from tests.support.gateway import CHAT, HELLO, Scrape
 from tests.support.process import Process, serving
 from tests.support.upstream import Reply, ScriptedUpstream, chat_body, usage
@@ -39,14 +39,12 @@ async def status(gateway: Process, http: aiohttp.ClientSession, key: str) -> int
         return response.status
 
 
-async def until(gateway: Process, http: aiohttp.ClientSession, holds: Callable[[Scrape], bool]) -> Scrape:
-    async with asyncio.timeout(30):
-        while True:
-            async with http.get(gateway.admin_url + "/metrics") as response:
-                scrape = Scrape(await response.text())
-            if holds(scrape):
-                return scrape
-            await asyncio.sleep(0.05)
+async def until(gateway: Process, http: aiohttp.ClientSession, holds: Callable[[Scrape], bool]) -> None:
+    async def is_so() -> bool:
+        async with http.get(gateway.admin_url + "/metrics") as response:
+            return holds(Scrape(await response.text()))
+
+    await polling.until(is_so)
 
 
 def reloads(count: int, result: str = "ok") -> Callable[[Scrape], bool]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.support.polling import until
 from tests.support.process import serving, start
 from tests.support.upstream import ScriptedUpstream, Stall, Stream, chat_chunks, event
 
@@ -54,11 +55,11 @@ async def test_a_stop_lets_streams_finish_and_turns_readiness_red(tmp_path: Path
 
 
 async def until_draining(http: aiohttp.ClientSession, admin_url: str) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            async with http.get(f"{admin_url}/readyz") as response:
-                if response.status == 503:
-                    return
+    async def is_draining() -> bool:
+        async with http.get(f"{admin_url}/readyz") as response:
+            return response.status == 503
+
+    await until(is_draining)
 
 
 async def test_what_does_not_finish_in_time_is_cut_and_the_stop_is_still_clean(tmp_path: Path) -> None:

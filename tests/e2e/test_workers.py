@@ -4,15 +4,14 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bench.children import tree
+from tests.support.polling import until
 from tests.support.process import Process, serving, start
 from tests.support.upstream import Reply, ScriptedUpstream, Stream, chat_body, chat_chunks, event, usage
 
@@ -52,15 +51,6 @@ async def counted(gw: Process, http: aiohttp.ClientSession) -> dict[str, float]:
         name: sum(sample.value for sample in samples if sample.name == name)
         for name in ("gateway_requests_total", "gateway_request_duration_seconds_count", "gateway_tokens_total")
     }
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Ask again and again; fails after half a minute."""
-    async with asyncio.timeout(30):
-        for _ in count():
-            if await holds():
-                return
-            await asyncio.sleep(0.05)
 
 
 async def until_counted(gw: Process, http: aiohttp.ClientSession, requests: int) -> None:
@@ -121,9 +111,11 @@ async def test_a_stop_lets_streams_of_all_workers_finish(tmp_path: Path) -> None
         for stream in streams:
             assert await stream.content.readany() == event(first)
         gw.child.terminate()
-        async with asyncio.timeout(10):
-            while (await ready(gw, http))[0] != 503:
-                pass
+
+        async def is_draining() -> bool:
+            return (await ready(gw, http))[0] == 503
+
+        await until(is_draining)
         go_on.set()
         for stream in streams:
             assert (await stream.content.read()).endswith(b"data: [DONE]\n\n")

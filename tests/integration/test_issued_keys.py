@@ -4,7 +4,6 @@ Once for each, and not with both lanes: who asks is found out behind them (`test
 in this process: a gateway has a process of its own do that, which takes seconds.
 """
 
-import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from gateway.auth.secret import make_secret
 from gateway.migrations.upgrade import upgrade
 from tests.support.gateway import ADMIN_KEY, RunningGateway, config
 from tests.support.gateway import gateway as running
+from tests.support.polling import until
 from tests.support.postgres_server import PostgresServer
 from tests.support.upstream import Reply, ScriptedUpstream, chat_body, usage
 
@@ -71,9 +71,11 @@ async def create(gw: RunningGateway, **fields: Any) -> dict[str, Any]:
 async def until_status(gw: RunningGateway, secret: str, status: int) -> float:
     """Ask until the answer is `status`; seconds it took."""
     began = time.monotonic()
-    async with asyncio.timeout(10):
-        while (await gw.chat(key=secret)).status != status:
-            pass
+
+    async def has_come() -> bool:
+        return (await gw.chat(key=secret)).status == status
+
+    await until(has_come, within_s=10)
     return time.monotonic() - began
 
 
@@ -267,11 +269,16 @@ async def test_operators_are_told_what_was_spent_on_what(ledger: str) -> None:
         secret = (await create(gw, name="spender"))["secret"]
         for _ in range(2):
             assert (await gw.chat(key=secret)).status == 200
-        async with asyncio.timeout(10):
-            rows: list[dict[str, Any]] = []
-            while not any(row["key"] == "spender" and row["requests"] == 2 for row in rows):
-                rows = (await gw.admin("GET", "/admin/spend?by=key")).json()["spend"]
-        [row] = [row for row in rows if row["key"] == "spender"]
+
+        async def spender() -> dict[str, Any]:
+            rows = (await gw.admin("GET", "/admin/spend?by=key")).json()["spend"]
+            return next((row for row in rows if row["key"] == "spender"), {})
+
+        async def has_both() -> bool:
+            return (await spender()).get("requests") == 2
+
+        await until(has_both)
+        row = await spender()
         assert (row["input_tokens"], row["output_tokens"], row["saved_usd"]) == (16, 4, 0)
         assert row["spent_usd"] == pytest.approx(2 * 0.0028)
         today = (await gw.admin("GET", "/admin/spend?by=day&since=2001-01-01")).json()

@@ -5,7 +5,7 @@ import logging
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from gateway import kv as module
 from gateway.clock import SystemClock
 from gateway.errors import ConfigError, StoreUnavailable
 from gateway.kv import Kv, Script
+from tests.support.polling import until
 from tests.support.proxy import copy
 from tests.support.redis_server import RedisServer
 
@@ -55,12 +56,6 @@ async def fails(command: Awaitable[object]) -> float:
     with pytest.raises(StoreUnavailable):
         await command
     return time.monotonic() - began
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not is_so():  # noqa: ASYNC110 - a fact to be polled, not an event
-            await asyncio.sleep(0.005)
 
 
 # ------------------------------------------------------------------ commands

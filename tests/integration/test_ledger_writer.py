@@ -14,7 +14,8 @@ from gateway.record import Attempt
 from gateway.sql import Database
 from gateway.tables import ledger, ledger_attempts
 from gateway.values import Caller, Target
-from tests.support.ledger import record, rows, until
+from tests.support.ledger import record, rows
+from tests.support.polling import until
 from tests.support.postgres_server import PostgresServer
 
 DAY_MS = 86_400_000

@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import openai
@@ -28,14 +27,19 @@ TOOLS: Any = [{"role": "user", "content": "What is the weather in Paris?"}]
 JSON_MODE: Any = [{"role": "user", "content": "Give the city as JSON."}]
 
 
+@pytest.fixture(scope="module")
+def fakellm_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with fakellm(tmp_path_factory.mktemp("fakellm")) as url:
+        yield url
+
+
 @pytest.fixture(params=["simulator", "fakellm"])
-async def model_api(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+async def model_api(request: pytest.FixtureRequest) -> AsyncIterator[str]:
     if request.param == "simulator":
         async with Simulator() as simulator:
             yield simulator.base_url
     else:
-        async with fakellm(tmp_path) as url:
-            yield url
+        yield request.getfixturevalue("fakellm_url")
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from gateway.clock import ManualClock
 from gateway.record import Record
 from gateway.sql import Database
 from gateway.values import Caller, Cost, Decision, Target, Usage
-from tests.support.postgres_server import PostgresServer
 
 NOW = 1_800_000_000
 """Friday 15 January 2027, 8:00 UTC, as `ManualClock` has it."""
@@ -42,17 +41,9 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/ledger.db"
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.url
-
-
 @pytest.fixture
-async def database(url: str, clock: ManualClock) -> AsyncIterator[Watched]:
-    async with Watched(url, clock) as database:
+async def database(ledger_url: str, clock: ManualClock) -> AsyncIterator[Watched]:
+    async with Watched(ledger_url, clock) as database:
         await database.fetch("SELECT 1")
         yield database
 

@@ -1,7 +1,6 @@
 """What the classifier learns from, in both databases: written as a gateway writes it, read as training reads it."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -12,22 +11,13 @@ from gateway.routing.model import Classifier
 from gateway.routing.offline import labelled
 from gateway.routing.samples import Sample, to_json
 from gateway.sql import Database
-from tests.support.postgres_server import PostgresServer
 
 TEXTS = [f"What is the capital of country number {n}, and of Xyzzy?" for n in range(40)]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/ledger.db"
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.url
-
-
 @pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
-    async with Database(url) as database:
+async def database(ledger_url: str) -> AsyncIterator[Database]:
+    async with Database(ledger_url) as database:
         await database.fetch("SELECT 1 FROM router_samples", timeout_s=60)  # makes the tables
         yield database
 
@@ -40,24 +30,26 @@ def sample(number: int, *, tier: str = "cheap", propensity: float | None = None,
     return Sample(f"r{number}", 1_700_000_000_000, "bot", "support", tier, 0.5, propensity, features, text)
 
 
-async def test_outcomes_become_rows_to_train_on_and_every_fifth_is_held_out(url: str, database: Database) -> None:
+async def test_outcomes_become_rows_to_train_on_and_every_fifth_is_held_out(
+    ledger_url: str, database: Database
+) -> None:
     async with Labels(database, SystemClock(), retention_days=36_500) as labels:
         for number in range(len(TEXTS)):
             labels.sample(sample(number, text=TEXTS[number]))
             labels.outcome(f"r{number}", "agreement", number % 2, 1.0)
-    learned = await labelled.read(url, route="support", held_out=False)
-    held_out = await labelled.read(url, route=None, held_out=True)
+    learned = await labelled.read(ledger_url, route="support", held_out=False)
+    held_out = await labelled.read(ledger_url, route=None, held_out=True)
     assert sorted(learned.texts + held_out.texts) == sorted(TEXTS)
     assert 1 <= len(held_out.rows) <= 16
     assert {row.id: row.weak for row in learned.rows + held_out.rows}["r1"] == 1.0
-    assert (await labelled.read(url, route="another", held_out=False)).rows == ()
+    assert (await labelled.read(ledger_url, route="another", held_out=False)).rows == ()
 
 
-async def test_without_its_text_a_question_has_the_features_it_had(url: str, database: Database) -> None:
+async def test_without_its_text_a_question_has_the_features_it_had(ledger_url: str, database: Database) -> None:
     async with Labels(database, SystemClock(), retention_days=36_500) as labels:
         labels.sample(sample(0))
         labels.outcome("r0", "agreement", 0.0, 1.0)
-    found = [await labelled.read(url, route=None, held_out=held_out) for held_out in (False, True)]
+    found = [await labelled.read(ledger_url, route=None, held_out=held_out) for held_out in (False, True)]
     [row] = [row for rows in found for row in rows.rows]
     assert "xyzzy" not in row.text
     assert row.features is not None
@@ -67,7 +59,7 @@ async def test_without_its_text_a_question_has_the_features_it_had(url: str, dat
     assert weighed.known_words == judged.known_words
 
 
-async def test_an_opinion_teaches_where_a_coin_chose_and_from_who_asked(url: str, database: Database) -> None:
+async def test_an_opinion_teaches_where_a_coin_chose_and_from_who_asked(ledger_url: str, database: Database) -> None:
     async with Labels(database, SystemClock(), retention_days=36_500) as labels:
         for number, (tier, score) in enumerate([("cheap", -1.0), ("cheap", 1.0), ("expensive", 1.0)]):
             labels.sample(sample(number, tier=tier, propensity=0.5))
@@ -76,7 +68,7 @@ async def test_an_opinion_teaches_where_a_coin_chose_and_from_who_asked(url: str
             labels.feedback(f"r{number}", "somebody else", -score, None)
         labels.sample(sample(3))
         labels.feedback("r3", "bot", 1.0, None)
-    found = [await labelled.read(url, route=None, held_out=held_out) for held_out in (False, True)]
+    found = [await labelled.read(ledger_url, route=None, held_out=held_out) for held_out in (False, True)]
     rows = sorted((row.id, row.weak, row.strong) for part in found for row in part.rows)
     assert rows == [("r0", 0.0, 1.0), ("r1", 1.0, 1.0), ("r2", 0.5, 1.0)]
     assert (await database.fetch("SELECT COUNT(*) FROM router_feedback"))[0][0] == 4

@@ -1,12 +1,16 @@
 """fakellm, an OpenAI-compatible server that we did not write, as a process of its own."""
 
-import asyncio
 import socket
+import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support.redis_server import free_port
+
+START_TIMEOUT_S = 30.0
 _CONFIG = """\
 version: 1
 defaults: {fallback: deterministic_echo}
@@ -27,41 +31,31 @@ rules:
 """
 
 
-@asynccontextmanager
-async def fakellm(folder: Path) -> AsyncIterator[str]:
+@contextmanager
+def fakellm(folder: Path) -> Iterator[str]:
     """Its base URL, up to and including /v1; its configuration is written to `folder`."""
     file = folder / "fakellm.yaml"
     file.write_text(_CONFIG)
-    port = _free_port()
-    process = await asyncio.create_subprocess_exec(
-        *(str(Path(sys.executable).with_name("fakellm")), "serve", "--port", str(port), "--config", str(file)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
+    port = free_port()
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("fakellm"), "serve", "--port", str(port), "--config", file],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
-        await _listening(port, process)
+        give_up_at = time.monotonic() + START_TIMEOUT_S
+        while not _listens(port):
+            assert process.poll() is None, "fakellm ended"
+            assert time.monotonic() < give_up_at, "fakellm does not listen"
+            time.sleep(0.02)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         process.kill()
-        await process.wait()
+        process.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-async def _listening(port: int, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            assert process.returncode is None, "fakellm ended"
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)  # nothing tells when another process listens
-                continue
-            writer.close()
-            return
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False

@@ -1,6 +1,5 @@
 """The gateway in this process, over real sockets, from a configuration written as a test would like to read it."""
 
-import asyncio
 import io
 import json
 import os
@@ -21,6 +20,7 @@ from gateway.config.load import Loaded, parse
 from gateway.server.live import Changing
 from gateway.server.run import running
 from gateway.tokens.encodings import Encodings
+from tests.support.polling import until
 
 LANES = ("fast", "aiohttp")
 """What can serve inference. Every integration test that starts a gateway runs with each (see its conftest)."""
@@ -96,9 +96,10 @@ class RunningGateway:
         await self.until_within(5, holds)
 
     async def until_within(self, seconds: float, holds: Callable[["Scrape"], bool]) -> None:
-        async with asyncio.timeout(seconds):
-            while not holds(await self.metrics()):
-                pass
+        async def is_so() -> bool:
+            return holds(await self.metrics())
+
+        await until(is_so, within_s=seconds)
 
 
 class Scrape:

@@ -1,7 +1,5 @@
 """Ledgers for tests: made-up records, and what stands in the tables."""
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from gateway.record import Record
@@ -21,9 +19,3 @@ async def rows(url: str, what: str = "*", table: str = "ledger") -> list[dict[st
     async with Database(url) as database:
         found = await database.fetch(f"SELECT {', '.join(names)} FROM {table} ORDER BY at_ms, seq")
     return [dict(zip(names, row, strict=True)) for row in found]
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not holds():  # noqa: ASYNC110  (it is no event of ours)
-            await asyncio.sleep(0.005)

@@ -20,14 +20,14 @@ from tests.support.config import read as read_config
 ROOT = Path(__file__).parents[3]
 DOCUMENT = ROOT / "docs/configuration.md"
 REQUIRED = object()
+SCHEMA = Config.model_json_schema()
 
 
 def leaves(here: dict[str, Any], path: str = "") -> Iterator[tuple[str, object]]:
     """Every key that holds a value: `routes[].match.models` and its default."""
-    root = Config.model_json_schema()
     for option in here.get("anyOf", [here]):
         if "$ref" in option:
-            yield from leaves(root["$defs"][option["$ref"].rpartition("/")[2]], path)
+            yield from leaves(SCHEMA["$defs"][option["$ref"].rpartition("/")[2]], path)
     for key, value in here.get("properties", {}).items():
         default = value.get("default", REQUIRED)
         inner = list(leaves(value, f"{path}.{key}".lstrip(".")))
@@ -42,7 +42,7 @@ def leaves(here: dict[str, Any], path: str = "") -> Iterator[tuple[str, object]]
             yield from list(leaves(more, f"{path}.{name}")) or [(f"{path}.{name}", None)]
 
 
-KEYS = dict(leaves(Config.model_json_schema()))
+KEYS = dict(leaves(SCHEMA))
 
 
 def written(node: Node, path: str = "") -> Iterator[str]:

@@ -13,13 +13,14 @@ else:
     from backports import zstd
 
 TEXT = b"".join(b"%d, " % (n * n) for n in range(20_000))
+ZEROS = bytes(50_000_000)
 RAW = zlib.compressobj(wbits=-zlib.MAX_WBITS)
 FORMS = {
     "gzip": gzip.compress(TEXT),
     "x-gzip": gzip.compress(TEXT[:100]) + gzip.compress(TEXT[100:]),
     "deflate": zlib.compress(TEXT),
     " Deflate": RAW.compress(TEXT) + RAW.flush(),
-    "br": brotli.compress(TEXT),
+    "br": brotli.compress(TEXT, quality=5),
     "zstd": zstd.compress(TEXT),
     "ZSTD": zstd.compress(TEXT[:100]) + zstd.compress(TEXT[100:]),
 }
@@ -70,13 +71,11 @@ def test_nothing_at_all_is_a_finished_body(coding: str) -> None:
     assert decoder.is_finished
 
 
-@pytest.mark.parametrize(
-    "bomb", [gzip.compress(bytes(50_000_000)), brotli.compress(bytes(50_000_000)), zstd.compress(bytes(50_000_000))]
-)
+@pytest.mark.parametrize("bomb", [gzip.compress(ZEROS, 1), brotli.compress(ZEROS, quality=5), zstd.compress(ZEROS)])
 def test_a_bomb_comes_out_in_pieces(bomb: bytes) -> None:
     coding = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}.get(bomb[:2], "br")
     pieces = decoded(new(coding), bomb)
-    assert sum(map(len, pieces)) == 50_000_000
+    assert sum(map(len, pieces)) == len(ZEROS)
     assert max(map(len, pieces)) <= 2 * PIECE
 
 

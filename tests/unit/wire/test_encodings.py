@@ -20,11 +20,12 @@ CODED = {
     "br": brotli.compress(PLAIN),
     "zstd": zstd.compress(PLAIN),
 }
+ZEROS = bytes(50_000_000)
 BOMBS = {
-    "gzip": gzip.compress(bytes(50_000_000)),
-    "deflate": zlib.compress(bytes(50_000_000)),
-    "br": brotli.compress(bytes(50_000_000), quality=5),
-    "zstd": zstd.compress(bytes(50_000_000)),
+    "gzip": gzip.compress(ZEROS, 1),
+    "deflate": zlib.compress(ZEROS, 1),
+    "br": brotli.compress(ZEROS, quality=5),
+    "zstd": zstd.compress(ZEROS),
 }
 
 
