@@ -22,6 +22,16 @@ class Attempt:
     began_s: float = 0.0
     """On the monotonic clock; 0 where nobody noted it."""
     duration_s: float = 0.0
+    is_sent: bool = False
+    """Its request has begun to leave: it may be worked on, and billed, whoever waits for it."""
+
+    @property
+    def is_given_up(self) -> bool:
+        """It was sent, and nobody waited for what came of it."""
+        return self.is_sent and self.outcome in ("timeout", "cancelled")
+
+    def note_sent(self) -> None:
+        self.is_sent = True
 
 
 @dataclass(slots=True)

@@ -100,8 +100,8 @@ class Forwarder:
         began = self.clock.monotonic()
         try:
             return await self.upstreams.call(decision.targets, outgoing, record.attempts)
-        except (UpstreamTimeout, asyncio.CancelledError) as error:
-            if not isinstance(error, UpstreamTimeout) or error.was_sent:
+        except (UpstreamTimeout, asyncio.CancelledError):
+            if record.attempts[-1].is_given_up:
                 self.books.book_prompt(record)
             raise
         finally:

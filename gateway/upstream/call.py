@@ -222,7 +222,7 @@ class Upstreams:
         is_probe = bool(health.breakers) and health.begin(target, began)
         is_fault: bool | None = None
         try:
-            answer = await self._bounded(target, outgoing, deadline)
+            answer = await self._bounded(attempt, outgoing, deadline)
             attempt.outcome = outcome_of_status(answer.status)
             is_fault = is_fault_status(answer.status)
             return answer
@@ -236,15 +236,18 @@ class Upstreams:
             if is_fault or health.breakers:
                 health.end(target, now, is_fault=is_fault, is_probe=is_probe)
 
-    async def _bounded(self, target: Target, outgoing: Outgoing, deadline: float) -> Answer | EventStream:
-        client = self.clients[target.upstream]
+    async def _bounded(self, attempt: Attempt, outgoing: Outgoing, deadline: float) -> Answer | EventStream:
+        name = attempt.target.upstream
+        client = self.clients[name]
         limit = deadline
         if outgoing.is_stream:
             limit = min(deadline, asyncio.get_running_loop().time() + client.config.first_byte_timeout_s)
         try:
             async with asyncio.timeout_at(limit):
-                answer = await _ask(client, target, outgoing, self.secrets[target.upstream])
+                answer = await _ask(client, attempt, outgoing, self.secrets[name])
         except TimeoutError:
+            if not attempt.is_sent:
+                raise UpstreamTimeout("No connection to the model API came free in time.", was_sent=False) from None
             raise UpstreamTimeout("The model API did not answer in time.") from None
         if isinstance(answer, EventStream) and not answer.has_begun:
             await answer.begin(deadline)
@@ -252,10 +255,17 @@ class Upstreams:
 
 
 async def _ask(
-    client: UpstreamClient, target: Target, outgoing: Outgoing, secrets: tuple[bytes, ...]
+    client: UpstreamClient, attempt: Attempt, outgoing: Outgoing, secrets: tuple[bytes, ...]
 ) -> Answer | EventStream:
-    body = outgoing.body(target, client.config)
-    reply = await client.send("POST", outgoing.endpoint.path, headers=outgoing.headers, body=body, owner=outgoing.owner)
+    target = attempt.target
+    reply = await client.send(
+        "POST",
+        outgoing.endpoint.path,
+        headers=outgoing.headers,
+        body=outgoing.body(target, client.config),
+        owner=outgoing.owner,
+        on_sent=attempt.note_sent,
+    )
     is_open = False
     try:
         if outgoing.is_stream and reply.status == 200 and reply.is_event_stream:

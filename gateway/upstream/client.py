@@ -9,7 +9,7 @@ them chunk by chunk and closes the reply, which early on cuts the connection.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
 
 from multidict import istr
@@ -82,15 +82,16 @@ class UpstreamClient:
         query: str = "",
         raw: bool = False,
         owner: str = "",
+        on_sent: Callable[[], None] | None = None,
     ) -> Reply:
         """Send a request to `path` (percent-encoded, below the base URL); returns once the reply's head is there.
 
         `headers` are the client's, already filtered; the upstream's configured ones win over them. A
         body that is an iterable is sent as it comes, in chunks unless `headers` hold its length; an
         answer may overtake it. `raw` leaves a compressed answer as it is; `owner` is whose call it is, where
-        there are more than there may be. Raises UpstreamUnavailable,
-        UpstreamTimeout where no connection could be made in time, BadRequest, and what the body
-        raises; the caller bounds the rest. Redirects are not followed.
+        there are more than there may be; `on_sent` is told when it leaves, for which it may have to wait in line.
+        Raises UpstreamUnavailable, UpstreamTimeout where no connection could be made in time, BadRequest, and what the
+        body raises; the caller bounds the rest. Redirects are not followed.
         """
         self.in_flight += 1
         self.calls += 1
@@ -103,6 +104,8 @@ class UpstreamClient:
         except BaseException:
             self.in_flight -= 1
             raise
+        if on_sent is not None:
+            on_sent()
         reply = connection.ask(
             head, body, length=length, is_head_request=method == "HEAD", raw=raw, on_close=self._closed
         )

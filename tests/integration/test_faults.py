@@ -351,3 +351,38 @@ async def test_a_delete_without_a_body_stays_without_one() -> None:
         writer.close()
         assert up.requests[0].header("Content-Length") is None
         assert up.requests[0].header("Transfer-Encoding") is None
+
+
+async def test_who_waits_in_vain_for_a_connection_has_sent_nothing_and_asks_elsewhere() -> None:
+    settings = {"max_connections": 1, "first_byte_timeout_s": 0.3}
+    async with two(ScriptedUpstream(Stall()), ScriptedUpstream(STREAM), **settings) as pair:
+        holding = asyncio.create_task(pair.gw.chat())  # a whole answer may take as long as it likes
+        await pair.first.seen(1)
+        answer = await pair.gw.chat(stream=True)
+        assert (answer.status, answer.headers["x-gateway-model"]) == (200, "second/gpt-5-mini")
+        assert len(pair.first.requests) == 1
+        holding.cancel()
+        await asyncio.wait([holding])
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_who_leaves_or_times_out_in_line_for_a_connection_pays_nothing(leaves: bool) -> None:
+    settings = {"max_connections": 1, "first_byte_timeout_s": 60 if leaves else 0.2, "retries": {"attempts": 1}}
+    async with ScriptedUpstream(Stall()) as up, gateway(one(up, **settings)) as gw:
+        holding = asyncio.create_task(gw.chat())
+        await up.seen(1)
+        waiting = asyncio.create_task(gw.chat(stream=True))
+        labels = {"route": "default", "endpoint": "chat", "tier": "none", "model": "none"}
+        if leaves:
+            await gw.until(lambda scrape: scrape("gateway_upstream_in_flight", upstream="up") == 2)
+            waiting.cancel()
+        else:
+            answer = await waiting
+            assert (answer.status, answer.error["code"]) == (504, "upstream_timeout")
+        code = "499" if leaves else "504"
+        await gw.until(lambda scrape: scrape("gateway_requests_total", **labels, code=code) == 1)
+        cost = {"route": "default", "tier": "none", "model": "gpt-5-mini", "source": "estimated"}
+        assert await gw.metric("gateway_cost_usd_total", **cost) == 0
+        holding.cancel()  # this one has been sent
+        await gw.until(lambda scrape: scrape("gateway_cost_usd_total", **cost) > 0)
+        await asyncio.wait([holding, waiting])
