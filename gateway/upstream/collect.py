@@ -13,8 +13,9 @@ from gateway.wire.errors import reported_error
 
 _END_BYTES = 64
 """Of a block, in which `[DONE]` stands if at all: little can follow it, such as a comment."""
-_LAST_BLOCKS = 4
-"""After the event with the finish reason may come one with usage and `[DONE]`, each in a block of its own."""
+_LAST_BLOCKS = (4, 64)
+"""After the event with the finish reason may come one with usage and `[DONE]`, each in a block of its own; and
+comments, for which it is looked for once more, further back."""
 _KEEP_BYTES = 8 << 20
 """Of one stream, to count or store it afterwards: about 35,000 tokens at 230 bytes an event."""
 
@@ -127,8 +128,10 @@ class Collector:
         )
 
     def _finish_reason(self) -> str | None:
-        found = self._endpoint.ending.findall(b"".join(self._kept[-_LAST_BLOCKS:])) if self._is_whole else None
-        return found[-1].decode() if found else None
+        for blocks in _LAST_BLOCKS if self._is_whole else ():
+            if found := self._endpoint.ending.findall(b"".join(self._kept[-blocks:])):
+                return str(found[-1].decode())
+        return None
 
     def _events(self) -> list[dict[str, Any]]:
         """Every event that can be read; one that cannot leaves the answer without a body that could be stored."""
