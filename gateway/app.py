@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.accounting.cost import waste_nanousd
 from gateway.accounting.ledger import Ledger
+from gateway.accounting.opinions import Opinions
 from gateway.accounting.prices import PriceTable
 from gateway.accounting.spent import spent_since
 from gateway.admission.admit import Admission
@@ -179,8 +180,9 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
         upstreams = Upstreams(clients)
         router = Router(config, loaded.folder, is_up=upstreams.health.is_up)
         labels = await _labels(config, clock, stack)
+        opinions = await _opinions(config, lasting, stack)
         learning = await stack.enter_async_context(
-            Learning(config, router, labels, identifier, upstreams, prices, clock, observe)
+            Learning(config, router, labels, identifier, upstreams, prices, clock, observe, opinions=opinions)
         )
 
         def come_into_force() -> None:
@@ -194,6 +196,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
             _read_at_scrape(metrics, loaded, upstreams, clock, kv, admission)
             _read_of_database(metrics, ledger, issued)
             _read_of_router(metrics, router, learning, labels)
+            metrics.gauge("gateway_prompt_feedback_dropped_total", lambda: {(): opinions.dropped if opinions else 0})
 
         books = Books(lasting.counter, prices, config.unknown_price)
         kept = Kept(cache, admission, upstreams, clock, keeps_ledger=config.ledger != "none")
@@ -323,6 +326,20 @@ async def _labels(config: Config, clock: Clock, stack: AsyncExitStack) -> Labels
         return None
     database = await stack.enter_async_context(Database(config.ledger))
     return await stack.enter_async_context(Labels(database, clock, retention_days=config.ledger_retention_days))
+
+
+async def _opinions(config: Config, lasting: Lasting, stack: AsyncExitStack) -> Opinions | None:
+    """A reload goes on with those that wait to be looked up."""
+    if config.ledger == "none":
+        return None
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Opinions]:
+        tell = lasting.metrics.prompts.observe_feedback
+        async with Database(config.ledger) as database, Opinions(database, lasting.clock, tell) as opinions:
+            yield opinions
+
+    return await stack.enter_async_context(lasting.shared(("opinions", config.ledger), opened))
 
 
 def _read_of_router(metrics: Metrics, router: Router, learning: Learning, labels: Labels | None) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Self
 from multidict import CIMultiDict
 
 from gateway.accounting.book import book
+from gateway.accounting.opinions import Opinions
 from gateway.accounting.prices import PriceTable
 from gateway.auth.identify import Identifier
 from gateway.cache.key import bypass_reason
@@ -89,9 +90,11 @@ class Learning:
         clock: Clock,
         observe: Callable[[Record], None],
         chance: Callable[[], float] = random.random,
+        opinions: Opinions | None = None,
     ) -> None:
         self._router = router
         self._labels = labels
+        self._opinions = opinions
         self._identifier = identifier
         self._upstreams = upstreams
         self._prices = prices
@@ -296,6 +299,8 @@ class Learning:
         if comment is not None and not (isinstance(comment, str) and len(comment) <= MAX_COMMENT):
             raise BadRequest(f"'comment' must be a string of at most {MAX_COMMENT:,} characters.", param="comment")
         self._labels.feedback(request_id, caller.name, float(score), _storable(comment))
+        if self._opinions is not None:
+            self._opinions.take(request_id, caller.name, float(score), _storable(comment))
         self.feedbacks["up" if score > 0 else "down" if score < 0 else "neutral",] += 1
         return {"object": "feedback", "id": request_id, "score": score}
 

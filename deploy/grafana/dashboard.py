@@ -306,6 +306,87 @@ LEARNING = Row(
         ),
     ),
 )
+V = "prompt, version"
+NAMED = "{{prompt}}@{{version}}"
+"""Legend of what is shown by prompt and version."""
+OPINIONS = "gateway_prompt_version_feedback_total"
+
+
+def by_version(query: str) -> str:
+    """`query`, or `none` where no prompt was asked for."""
+    return f"{query} {SEVERAL.format(label='prompt')}"
+
+
+def opinions(which: str) -> str:
+    return f'sum by ({V}) (increase({OPINIONS}{{opinion=~"{which}"}}[1d]))'
+
+
+PROMPTS = Row(
+    "Prompts",
+    (
+        Panel(
+            "Requests by version",
+            "reqps",
+            "Made from a version of a registered prompt: a split as it falls.",
+            ((by_version(rate("gateway_prompt_version_requests_total", "", V)), NAMED),),
+            is_stacked=True,
+        ),
+        Panel(
+            "Dollars per request",
+            "currencyUSD",
+            "Of each version, hits included.",
+            (
+                (
+                    by_version(
+                        ratio(
+                            rate("gateway_prompt_version_cost_usd_total", "", V),
+                            rate("gateway_prompt_version_requests_total", "", V),
+                        )
+                    ),
+                    NAMED,
+                ),
+            ),
+        ),
+        Panel(
+            "Tokens by version",
+            "short",
+            "Paid for, a second.",
+            (
+                (
+                    by_version(rate("gateway_prompt_version_tokens_total", "", f"{V}, type")),
+                    f"{NAMED} {{{{type}}}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Duration by version",
+            "s",
+            "From arrival to the end of the answer: the 95th percentile.",
+            ((by_version(quantile(0.95, "gateway_prompt_version_duration_seconds", "", V)), NAMED),),
+        ),
+        Panel(
+            "How answers end",
+            "reqps",
+            "Length, refusals and failures beside the ordinary end.",
+            (
+                (
+                    by_version(rate("gateway_prompt_version_requests_total", "", f"{V}, result")),
+                    f"{NAMED} {{{{result}}}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Thumbs down",
+            "percentunit",
+            "Share of the opinions on a version's answers in the last day; and how many could not be tied to one.",
+            (
+                (by_version(ratio(opinions("down"), opinions("up|down"))), NAMED),
+                ("sum(increase(gateway_prompt_feedback_dropped_total[1d]))", "not tied"),
+            ),
+            most=1,
+        ),
+    ),
+)
 CACHE = Row(
     "Cache",
     (
@@ -481,7 +562,7 @@ PROCESS = Row(
         ),
     ),
 )
-ROWS = (MONEY, TRAFFIC, TOKENS, TIERS, LEARNING, CACHE, LATENCY, UPSTREAMS, LIMITS, PROCESS)
+ROWS = (MONEY, TRAFFIC, TOKENS, PROMPTS, TIERS, LEARNING, CACHE, LATENCY, UPSTREAMS, LIMITS, PROCESS)
 
 
 def dashboard() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from gateway import __version__
 from gateway.record import Record
 from gateway.telemetry.instruments import Counter, Exposition, Histogram, Instrument, Read, Reading
+from gateway.telemetry.prompts import PromptMetrics
 from gateway.values import NANO, Target
 
 NONE = "none"
@@ -172,6 +173,8 @@ class Metrics:
             " cancelled.",
             ("upstream", "outcome"),
         )
+        # ---------------------------------------------------------- prompts
+        self.prompts = PromptMetrics()
         # ---------------------------------------------------------- the process
         self.config_reloads = Counter(
             "gateway_config_reloads_total",
@@ -277,6 +280,11 @@ class Metrics:
                 kind="counter",
             ),
             Reading(
+                "gateway_prompt_feedback_dropped_total",
+                "Opinions on answers to prompts that were not looked up: more came than a database can be asked.",
+                kind="counter",
+            ),
+            Reading(
                 "gateway_router_labels_dropped_total",
                 "Rows to learn from that were not written, because their database was away or refused them.",
                 kind="counter",
@@ -288,6 +296,7 @@ class Metrics:
         self.gauge("gateway_build_info", lambda: {(__version__,): 1})
         self.table: tuple[Instrument, ...] = (
             *(value for value in vars(self).values() if isinstance(value, Counter | Histogram)),
+            *(value for value in vars(self.prompts).values() if isinstance(value, Counter | Histogram)),
             *readings,
         )
         self._exposition = Exposition(self.table)
@@ -318,6 +327,8 @@ class Metrics:
         self.duration.observe((route, record.endpoint), record.duration_s)
         self.duration.note((route, record.endpoint), record.duration_s, record.request_id, at)
         self._observe_way(record, route)
+        if record.prompt is not None:
+            self.prompts.observe(record)
         if record.cache not in ("hit", "coalesced"):  # else nothing was asked or paid for it
             self._observe_answer(record, route, model)
             self._observe_spending(record, route, tier, model)
