@@ -56,6 +56,11 @@ class Client(Protocol):
         """Send a piece of it; returns when the client has room for more."""
         ...
 
+    @property
+    def push(self) -> Callable[[bytes], None] | None:
+        """Sends a piece here and now; None where that cannot be had at the moment: `write` it then."""
+        ...
+
     async def end(self) -> None:
         """Finish a streamed answer cleanly."""
         ...
@@ -67,6 +72,8 @@ class Client(Protocol):
 
 class Gone:
     """A client that has left."""
+
+    push = None
 
     async def answer(self, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:
         raise ConnectionResetError("the client is gone")

@@ -15,6 +15,8 @@ SERVER_HEADER = ("Server", "llm-gateway")
 class AiohttpClient:
     """The `Client` behind one aiohttp request. A client that reads nothing for `write_timeout_s` counts as gone."""
 
+    push = None
+
     def __init__(self, request: web.Request, *, write_timeout_s: float) -> None:
         self._request = request
         self._write_timeout_s = write_timeout_s

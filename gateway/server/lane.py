@@ -347,6 +347,10 @@ class Connection(asyncio.Protocol):
         now = self._lane.clock.wall()
         return self._lane.writer.write(status, headers, length=length, closes=closes, now=now)
 
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
     def send(self, *parts: bytes) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():

@@ -1,6 +1,6 @@
 """The fast lane's side of the seam: how its requests are answered."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from gateway.server.http1 import has_body
@@ -18,6 +18,9 @@ class Line(Protocol):
     """The client has not read what was sent: wait for `room` before sending more."""
 
     def head(self, status: int, headers: Pairs, *, length: int | None, closes: bool) -> bytes: ...
+
+    @property
+    def is_open(self) -> bool: ...
 
     def send(self, *parts: bytes) -> None:
         """Raises ConnectionError when the client is gone."""
@@ -56,13 +59,24 @@ class LaneClient:
         self._head = self._line.head(status, headers, length=None, closes=self.closes)
 
     async def write(self, data: bytes) -> None:
-        if not data:
-            return  # a chunk of no bytes would end the body
+        if data:  # a chunk of no bytes would end the body
+            await self._send(*self._chunk(data))
+
+    @property
+    def push(self) -> Callable[[bytes], None] | None:
+        line = self._line
+        return None if self.is_over or line.is_full or not line.is_open else self._push
+
+    def _push(self, data: bytes) -> None:
+        if data:
+            self._line.send(*self._chunk(data))
+
+    def _chunk(self, data: bytes) -> tuple[bytes, ...]:
+        """`data` framed, behind the head if that has not left yet."""
         head, self._head = self._head, b""
         if len(data) <= _COPIED:
-            await self._send(b"%b%x\r\n%b\r\n" % (head, len(data), data))
-        else:
-            await self._send(b"%b%x\r\n" % (head, len(data)), data, b"\r\n")
+            return (b"%b%x\r\n%b\r\n" % (head, len(data), data),)
+        return b"%b%x\r\n" % (head, len(data)), data, b"\r\n"
 
     async def end(self) -> None:
         head, self._head = self._head, b""

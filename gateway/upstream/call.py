@@ -92,6 +92,7 @@ class EventStream:
         self._hold = Hold(endpoint)
         self._hold_s = min(config.hold_s, self._idle_s)
         self._silent_s = 0.0
+        self._take: Callable[[bytes], bool] | None = None
 
     async def open(self) -> None:
         """Wait for the first event with data. Raises UpstreamError when it is an error or never comes."""
@@ -139,6 +140,22 @@ class EventStream:
             return PING
         self._silent_s = 0.0
         return block
+
+    def pour(self, take: Callable[[bytes], bool] | None) -> None:
+        """While somebody waits in `next_block`, offer whole events to `take` the moment they arrive; what it does not
+        take `next_block` returns."""
+        self._take = take
+        self._reply.taker = None if take is None else self._offer
+
+    def _offer(self, chunk: bytes) -> bool:
+        if self._take is None or not self._splitter.is_whole(chunk) or not self._take(redact(chunk, self._secrets)):
+            return False
+        self._silent_s = 0.0
+        return True
+
+    def leave(self) -> None:
+        """End it here for whoever waits in `next_block`."""
+        self._reply.leave()
 
     async def _read(self, wait_s: float | None) -> bytes:
         try:

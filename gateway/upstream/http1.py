@@ -216,7 +216,7 @@ class Connection(asyncio.Protocol):
             reply.size += len(data)
             if reply.size > HIGH_WATER:
                 self._hold(reply)
-            reply.wake()
+            reply.arrived()
         else:
             self._barren += len(data)
             if self._barren > MAX_BARREN:

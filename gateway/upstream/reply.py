@@ -50,6 +50,7 @@ class Reply:
         "parts",
         "size",
         "status",
+        "taker",
         "upload",
     )
 
@@ -69,6 +70,9 @@ class Reply:
         """Bytes received for `parts`, framing included."""
         self.is_held = False
         """Is the source told to wait until `parts` are taken?"""
+        self.taker: Callable[[bytes], bool] | None = None
+        """Offered what arrives while the caller waits in `next_chunk`, at once and not a turn of the event loop later;
+        what it does not take the caller gets."""
         self._decoder: Decoder | None = None
         self._is_over = False
         self._error: Exception | None = None
@@ -98,6 +102,12 @@ class Reply:
                 return b""
             await self._arrival(idle_s)
         return self._take()
+
+    def leave(self) -> None:
+        """The caller has enough: for it, it is over here. What still comes is for nobody; `close()` cuts it off."""
+        self.taker = None
+        self._is_over = True
+        self.wake()
 
     async def read(self, max_bytes: int) -> bytes:
         """The whole body; UpstreamInvalid if it is larger than `max_bytes`."""
@@ -216,6 +226,16 @@ class Reply:
         self.status = status
         self.headers = headers
         self._decoder = decoder
+
+    def arrived(self) -> None:
+        """There are `parts` to take."""
+        if self.taker is None or self._waiter is None or self._decoder is not None or not self.parts:
+            self.wake()
+        elif self.taker(self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)):
+            self._take()
+            self._idle_deadline = self._loop.time() + self._idle_s  # the timer looks at it when it is due
+        else:
+            self.wake()
 
     def wake(self) -> None:
         """Something has changed; the caller looks for itself."""

@@ -41,13 +41,17 @@ class EventSplitter:
 
     def feed(self, data: bytes) -> bytes:
         """All events completed by `data`, as one block; empty while none is complete."""
+        if self.is_whole(data):  # the ordinary case: one write of the upstream, one read
+            return data
         if self._held:
             return self._complete(data)
-        if data.endswith(b"\n\n"):  # the ordinary case: one write of the upstream, one read, whole events
-            return data
         end = _last_boundary(data)
         self._hold(data[end:])
         return data[:end]
+
+    def is_whole(self, data: bytes) -> bool:
+        """Whether `feed` would return `data` as it is: events from the first byte to the last."""
+        return not self._held and data.endswith(b"\n\n")
 
     def rest(self) -> bytes:
         """What was held back when the stream ended: an event without its closing empty line."""
