@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from gateway.auth.identify import Identifier
+from gateway.auth.identify import Identifier, credential_in
 from gateway.errors import ModelNotFound, UpstreamError, UpstreamUnavailable
 from gateway.exchange import Headers
 from gateway.routing.match import RouteTable
@@ -32,7 +32,7 @@ class Catalog:
         An upstream that does not answer leaves its models out; only when nothing at all is known is
         that an error.
         """
-        caller = self.identifier.identify(headers)
+        caller = self.identifier.identify(credential_in(headers))
         aliases = [_model_object(name) for name in self.routes.aliases(caller)]
         routes = {route.upstream: route for route in self.routes.admitted(caller) if route.upstream is not None}
         asked = [self._listed(upstream, caller, headers) for upstream in routes]

@@ -20,7 +20,7 @@ from multidict import CIMultiDict
 from gateway.accounting.book import book
 from gateway.accounting.opinions import Opinions
 from gateway.accounting.prices import PriceTable
-from gateway.auth.identify import Identifier
+from gateway.auth.identify import Identifier, credential_in
 from gateway.cache.key import bypass_reason
 from gateway.clock import Clock
 from gateway.config.model import Config, Route, Shadow, Tier
@@ -285,7 +285,7 @@ class Learning:
     def feedback(self, headers: Headers, body: bytes) -> dict[str, Any]:
         """Take what a client thinks of an answer. Raises BadRequest for what is not understood, NotFound where nothing
         is kept; an id that is not of an answer to learn from is accepted and makes no difference."""
-        caller = self._identifier.identify(headers)
+        caller = self._identifier.identify(credential_in(headers))
         if self._labels is None:
             raise NotFound("Feedback is not kept here: the gateway has no ledger.")
         fields = json_bytes.object_in(body) if len(body) <= _MAX_FEEDBACK else None

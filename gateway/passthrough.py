@@ -18,7 +18,7 @@ from gateway.accounting.book import book
 from gateway.accounting.prices import PriceTable
 from gateway.admission.admit import PASSED, Admission
 from gateway.admission.keeper import Grant
-from gateway.auth.identify import Identifier
+from gateway.auth.identify import Identifier, credential_in
 from gateway.clock import Clock
 from gateway.config.model import Route, Upstream
 from gateway.errors import BadRequest, GatewayError, NotAllowed, NotFound, UpstreamError, UpstreamTimeout
@@ -137,7 +137,7 @@ class Passthrough:
 
     def _admit(self, forward: Forward, record: Record) -> tuple[Caller, UpstreamClient]:
         """Who asks, and which upstream is to answer."""
-        caller = record.caller = self.identifier.identify(forward.headers)
+        caller = record.caller = self.identifier.identify(credential_in(forward.headers))
         check_path(forward.path)
         route = self._route(caller, forward.path)
         record.route = route.name

@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from gateway.admission.admit import HIT, NOTHING, Admission, CheapWanted
-from gateway.auth.identify import Identifier
+from gateway.auth.identify import Identifier, credential_in
 from gateway.cache.lookup import Follow, Hit
 from gateway.clock import Clock
 from gateway.config.model import Route
@@ -71,7 +71,7 @@ class Pipeline:
 
     async def _serve(self, turn: Turn) -> None:
         headers, record = turn.incoming.headers, turn.record
-        caller = record.caller = self.identifier.identify(headers)
+        caller = record.caller = self.identifier.identify(turn.incoming.once(credential_in))
         if self.begin_trace is not None:  # not before: whoever has no key must not fill the collector
             record.trace = self.begin_trace(headers)
         request = self.reader.read(turn.endpoint, turn.incoming.body)
@@ -81,7 +81,7 @@ class Pipeline:
         record.step, record.probes = self.admission.state(caller, route.name)
         counting_model = self.router.counting_model(route, request.model)
         request = await self._apply_policy(record, request, route, counting_model)
-        question = turn.endpoint.question(request) if route.tier == "auto" else None
+        question = request.once(turn.endpoint.question) if route.tier == "auto" else None
         forced = headers.get("x-gateway-tier")
         decision = self.router.decide(route, model=request.model, question=question, forced=forced)
         cheaper = self.router.cheaper(decision)

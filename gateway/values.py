@@ -4,12 +4,13 @@ All are frozen; the one mutable thing a request has is its `Record` (`record.py`
 plain integers, money is integer nano-dollars (1 USD = 10**9), times are seconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from gateway.value import value
 
+T = TypeVar("T")
 LONGEST_NAME = 256
 """Characters of a model's name that are shown or kept."""
 NANO = 1_000_000_000
@@ -78,6 +79,17 @@ class Request:
     edits: Mapping[str, Any] = field(default_factory=dict)
     derived: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     """What was worked out from this request alone, by whoever did; a body that comes again is the same request."""
+
+    def once(self, work: Callable[["Request"], T]) -> T:
+        """`work(self)`, done the first time that this very request comes.
+
+        `work` must be a plain function of it, and its result is nobody's to change.
+        """
+        try:
+            result: T = self.derived[work]
+        except KeyError:
+            result = self.derived[work] = work(self)
+        return result
 
     def capped(self, completion_cap: int | None, edits: Mapping[str, Any]) -> "Request":
         """The same with another limit and other edits (`dataclasses.replace` takes three times as long)."""

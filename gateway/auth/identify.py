@@ -1,9 +1,11 @@
-"""Request headers → Caller, or `InvalidKey`.
+"""Request headers → credential → Caller, or `InvalidKey`.
 
 Keys are looked up by the SHA-256 of what was presented, so neither the lookup's timing nor a heap
 dump of the table says anything about a secret. No key costs a round trip to any store, and what cannot be one of
 those that we issue is refused by its checksum.
 """
+
+from dataclasses import field
 
 from gateway.auth.issued import IssuedKeys
 from gateway.auth.rights import Callers
@@ -11,10 +13,20 @@ from gateway.auth.secret import digest_of, may_be_issued
 from gateway.config.model import Config
 from gateway.errors import InvalidKey
 from gateway.exchange import Headers
+from gateway.value import value
 from gateway.values import Caller
 
 _MAX_KEY_LENGTH = 1024
 _ANONYMOUS, _CLIENT = "anonymous", "client-"
+
+
+@value
+class Credential:
+    """What a client presents to say who it is."""
+
+    secret: str = field(repr=False)
+    digest: bytes = field(repr=False)
+    """`digest_of` it."""
 
 
 class Identifier:
@@ -28,34 +40,42 @@ class Identifier:
         self._callers = callers.by_digest
         self._issued = issued
 
-    def identify(self, headers: Headers) -> Caller:
-        """Who sent a request with these headers.
+    def identify(self, credential: Credential | None) -> Caller:
+        """Who presented this credential.
 
         A key we issued is known under every `auth`. Otherwise `none` calls everybody `anonymous`;
         `passthrough` names a caller by the hash of its own key, which then goes upstream.
         """
-        secret = bearer(headers)
-        caller = None if secret is None else self._holder(secret)
+        caller = None if credential is None else self._holder(credential)
         if caller is not None:
             return caller
-        if secret is not None and may_be_issued(secret):  # revoked or expired: nothing to hand on to an upstream
+        if credential is not None and may_be_issued(
+            credential.secret
+        ):  # revoked or expired: nothing to hand on to an upstream
             raise InvalidKey
         if self._auth == "none":
             return self._anonymous
-        if self._auth == "passthrough" and secret is not None:
-            name = f"{_CLIENT}{digest_of(secret).hex()[:32]}"  # 128 bits: what is theirs alone hangs on it
+        if self._auth == "passthrough" and credential is not None:
+            name = f"{_CLIENT}{credential.digest.hex()[:32]}"  # 128 bits: what is theirs alone hangs on it
             return Caller(name, passthrough=self._unlisted, has_own_credentials=True)
         raise InvalidKey
 
-    def _holder(self, secret: str) -> Caller | None:
-        digest = digest_of(secret)
-        caller = self._callers.get(digest)
-        return self._issued.find(secret, digest) if caller is None and self._issued is not None else caller
+    def _holder(self, credential: Credential) -> Caller | None:
+        caller = self._callers.get(credential.digest)
+        if caller is None and self._issued is not None:
+            return self._issued.find(credential.secret, credential.digest)
+        return caller
 
 
 def is_unlisted(name: str, auth: str) -> bool:
     """Whether a caller without a key of ours may have this name."""
     return name == _ANONYMOUS if auth == "none" else auth == "passthrough" and name.startswith(_CLIENT)
+
+
+def credential_in(headers: Headers) -> Credential | None:
+    """What a request with these headers presents, if anything."""
+    secret = bearer(headers)
+    return None if secret is None else Credential(secret, digest_of(secret))
 
 
 def bearer(headers: Headers) -> str | None:

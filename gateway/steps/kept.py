@@ -77,7 +77,7 @@ class Kept:
                 record.cache_key = would_be_key(request, decision, route=route.name, caller=record.caller)
             return None
         slot: Slot | None = None
-        reason = bypass_reason(request)
+        reason = request.once(bypass_reason)
         if reason is None:
             scope = scope_of(record.caller, route.cache.share)
             beta = turn.incoming.headers.get(_BETA, "")

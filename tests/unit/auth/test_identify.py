@@ -5,7 +5,7 @@ import pytest
 from multidict import CIMultiDict
 from pydantic import SecretStr
 
-from gateway.auth.identify import Identifier, is_unlisted
+from gateway.auth.identify import Identifier, credential_in, is_unlisted
 from gateway.config.model import Config, Key, Route, Team, Upstream
 from gateway.config.money import Budget
 from gateway.errors import InvalidKey
@@ -33,7 +33,7 @@ def bearer(value: str) -> CIMultiDict[str]:
 
 
 def test_a_known_key_is_its_caller() -> None:
-    caller = identifier("required").identify(bearer("Bearer bot-secret"))
+    caller = identifier("required").identify(credential_in(bearer("Bearer bot-secret")))
     assert caller == Caller("bot", team="support", routes=frozenset({"support"}))
 
 
@@ -53,37 +53,37 @@ def test_a_known_key_is_its_caller() -> None:
 )
 def test_anything_else_gets_one_and_the_same_message(headers: CIMultiDict[str]) -> None:
     with pytest.raises(InvalidKey) as caught:
-        identifier("required").identify(headers)
+        identifier("required").identify(credential_in(headers))
     assert caught.value.message == InvalidKey().message
 
 
 def test_without_auth_everybody_is_anonymous_but_known_keys() -> None:
     known = identifier("none")
-    assert known.identify(CIMultiDict()) == Caller("anonymous")
-    assert known.identify(bearer("Bearer sk-anything")) == Caller("anonymous")
-    assert known.identify(bearer("bearer lab-secret")).name == "lab"
+    assert known.identify(credential_in(CIMultiDict())) == Caller("anonymous")
+    assert known.identify(credential_in(bearer("Bearer sk-anything"))) == Caller("anonymous")
+    assert known.identify(credential_in(bearer("bearer lab-secret"))).name == "lab"
 
 
 def test_under_passthrough_a_caller_is_the_hash_of_its_key() -> None:
     known = identifier("passthrough")
-    caller = known.identify(bearer("Bearer sk-theirs"))
+    caller = known.identify(credential_in(bearer("Bearer sk-theirs")))
     assert caller.has_own_credentials
     assert re.fullmatch("client-[0-9a-f]{32}", caller.name)
     assert "theirs" not in repr(caller)
-    assert caller != known.identify(bearer("Bearer sk-others"))
+    assert caller != known.identify(credential_in(bearer("Bearer sk-others")))
     with pytest.raises(InvalidKey):
-        known.identify(CIMultiDict())
+        known.identify(credential_in(CIMultiDict()))
 
 
 def test_what_is_under_a_budget_passes_nothing_through_unless_it_is_listed() -> None:
-    assert identifier("required").identify(bearer("Bearer lab-secret")).passthrough is None
-    assert identifier("required").identify(bearer("Bearer thrifty-secret")).passthrough == ()
+    assert identifier("required").identify(credential_in(bearer("Bearer lab-secret"))).passthrough is None
+    assert identifier("required").identify(credential_in(bearer("Bearer thrifty-secret"))).passthrough == ()
     budget = (Budget(usd=100, per="month"),)
-    assert identifier("required", budgets=budget).identify(bearer("Bearer lab-secret")).passthrough == ()
-    assert identifier("required", budgets=budget).identify(bearer("Bearer listed-secret")).passthrough == (
-        "/v1/audio/*",
-    )
-    assert identifier("none", budgets=budget).identify(CIMultiDict()).passthrough == ()
+    assert identifier("required", budgets=budget).identify(credential_in(bearer("Bearer lab-secret"))).passthrough == ()
+    assert identifier("required", budgets=budget).identify(
+        credential_in(bearer("Bearer listed-secret"))
+    ).passthrough == ("/v1/audio/*",)
+    assert identifier("none", budgets=budget).identify(credential_in(CIMultiDict())).passthrough == ()
 
 
 @pytest.mark.parametrize(
