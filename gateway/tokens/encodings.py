@@ -1,7 +1,7 @@
 """Which encoding a model uses, and the encodings themselves, built from the rank files we ship.
 
-tiktoken would fetch its rank files over the network. Ours are package data: byte-identical copies
-(a test compares their SHA-256 with tiktoken's own constants), gzipped. Neither of tiktoken's two
+tiktoken would fetch its rank files over the network. Ours are package data, packed to be read quickly (a test
+compares the SHA-256 of what they unpack to with tiktoken's own constants). Neither of tiktoken's two
 hooks for this is usable: a `tiktoken_ext` plugin that names an encoding twice breaks every encoding
 of the process, and files in `TIKTOKEN_CACHE_DIR` are deleted and fetched when a hash differs.
 """
@@ -9,14 +9,14 @@ of the process, and files in `TIKTOKEN_CACHE_DIR` are deleted and fetched when a
 import asyncio
 import ctypes
 import functools
-import gzip
 import importlib
 import re
 import threading
-from binascii import a2b_base64
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
+from struct import Struct
 
 import tiktoken
 
@@ -129,7 +129,7 @@ class FastEncoder(Encoder):
 
 
 class Encodings:
-    """The encodings of this process, each built once: 0.3 s for o200k_base, 0.15 s for cl100k_base.
+    """The encodings of this process, each built once: 0.25 s for o200k_base, 0.1 s for cl100k_base.
 
     `is_fast` takes the `[fast]` extra: worth its half second and 65 MB an encoding where prompts are long.
     """
@@ -168,10 +168,18 @@ def _build(name: str) -> tiktoken.Encoding:
 
 
 def read_ranks(name: str) -> dict[bytes, int]:
-    """Token bytes → rank, from the shipped file: a base64 token and its rank in each line."""
-    file = resources.files(__package__) / "ranks" / f"{name}.tiktoken.gz"
-    words = gzip.decompress(file.read_bytes()).split()
-    return dict(zip(map(a2b_base64, words[0::2]), map(int, words[1::2]), strict=True))
+    """Token bytes → rank, from the shipped file: how many tokens there are (4 bytes, little-endian), the length of each
+    (1 byte), then all of them, in the order of their ranks; compressed.
+
+    In that form one call of `struct` cuts them apart: 0.05 s, where lines of base64 took 0.14 s of every start.
+    """
+    data = zlib.decompress((resources.files(__package__) / "ranks" / f"{name}.ranks").read_bytes())
+    count = int.from_bytes(data[:4], "little")
+    layout = Struct("".join(map(_FIELD.__getitem__, data[4 : 4 + count])))
+    return dict(zip(layout.unpack_from(data, 4 + count), range(count), strict=True))
+
+
+_FIELD = [f"{length}s" for length in range(256)]
 
 
 def _return_memory() -> None:

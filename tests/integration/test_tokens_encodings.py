@@ -1,14 +1,14 @@
 """The shipped rank files, and what is built from them."""
 
-import gzip
 import hashlib
-from importlib import resources
+import zlib
 from typing import Any
 
 import pytest
 from tiktoken_ext import openai_public
 
 from gateway.tokens.encodings import SHAPES, Encodings, read_ranks
+from tests.support.ranks import packed, published
 from tests.support.tokens import encodings
 
 
@@ -22,10 +22,15 @@ def test_ranks_patterns_and_special_tokens_are_tiktokens_own(name: str, monkeypa
 
     monkeypatch.setattr(openai_public, "load_tiktoken_bpe", note_instead_of_fetching)
     theirs: dict[str, Any] = getattr(openai_public, name)()
-    raw = gzip.decompress((resources.files("gateway.tokens") / "ranks" / f"{name}.tiktoken.gz").read_bytes())
-    assert list(expected.values()) == [hashlib.sha256(raw).hexdigest()]
+    assert list(expected.values()) == [hashlib.sha256(published(list(read_ranks(name)))).hexdigest()]
     assert SHAPES[name].pattern == theirs["pat_str"]
     assert SHAPES[name].special_tokens == theirs["special_tokens"]
+
+
+def test_a_packed_rank_file_unpacks_to_what_was_published() -> None:
+    tokens = [b"a", b"\x00\n", b" hello"]
+    lengths, joined = b"\x01\x02\x06", b"a\x00\n hello"
+    assert zlib.decompress(packed(published(tokens))) == b"\x03\x00\x00\x00" + lengths + joined
 
 
 def test_ranks_are_complete() -> None:
