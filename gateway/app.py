@@ -36,6 +36,7 @@ from gateway.lasting import Lasting
 from gateway.learning import Learning
 from gateway.passthrough import Passthrough
 from gateway.pipeline import Pipeline
+from gateway.prompts.registry import Registry
 from gateway.record import Record
 from gateway.routing.labels import Labels
 from gateway.routing.match import RouteTable
@@ -176,6 +177,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
         if config.store == "memory":
             await stack.enter_async_context(_recalling(config, admission))
         identifier = Identifier(config, callers, issued)
+        prompts = await _prompts(config, lasting, stack)
         routes = RouteTable(config.routes)
         upstreams = Upstreams(clients)
         router = Router(config, loaded.folder, is_up=upstreams.health.is_up)
@@ -194,7 +196,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
             lasting.cost_breaker = admission.breaker
             metrics.label = prices.label
             _read_at_scrape(metrics, loaded, upstreams, clock, kv, admission)
-            _read_of_database(metrics, ledger, issued)
+            _read_of_database(metrics, ledger, issued, prompts)
             _read_of_router(metrics, router, learning, labels)
             metrics.gauge("gateway_prompt_feedback_dropped_total", lambda: {(): opinions.dropped if opinions else 0})
 
@@ -230,6 +232,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
                 "status": partial(_status, loaded.hash, clock, lasting.started_at),
                 "upstreams": partial(_upstreams, upstreams, clock),
                 "keys.refresh": partial(_refresh_keys, issued),
+                "prompts.refresh": partial(_refresh_prompts, prompts),
                 "budgets": partial(_budgets, admission),
                 "route.explain": Explainer(config.routes, router, lasting.counter, prices).explain,
                 "cache.stats": partial(_cache_stats, cache, metrics),
@@ -362,6 +365,29 @@ async def _refresh_keys(issued: IssuedKeys | None, _: Mapping[str, Any]) -> bool
     return issued is not None
 
 
+async def _prompts(config: Config, lasting: Lasting, stack: AsyncExitStack) -> Registry | None:
+    """Over a connection of its own, like the keys. A reload goes on with what is known already."""
+    if config.ledger == "none":
+        return None
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Registry]:
+        async with Database(config.ledger, only_read=True) as database, Registry(database, lasting.clock) as registry:
+            yield registry
+
+    return await stack.enter_async_context(lasting.shared(("prompts", config.ledger), opened))
+
+
+async def _refresh_prompts(prompts: Registry | None, _: Mapping[str, Any]) -> bool:
+    """Know of changed prompts now, and not only at the next look; whether that could be done."""
+    try:
+        if prompts is not None:
+            await prompts.refresh()
+    except DatabaseUnavailable:
+        return False
+    return prompts is not None
+
+
 async def _budgets(admission: Admission, _: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """Where every budget stands; None while the store is away."""
     try:
@@ -429,11 +455,16 @@ def _read_of_cache(metrics: Metrics, cache: Cache) -> None:
     metrics.gauge("gateway_cache_bytes", lambda: {(): cache.stats()["bytes"]})
 
 
-def _read_of_database(metrics: Metrics, ledger: Ledger | None, issued: IssuedKeys | None) -> None:
+def _read_of_database(
+    metrics: Metrics, ledger: Ledger | None, issued: IssuedKeys | None, prompts: Registry | None
+) -> None:
     metrics.gauge("gateway_ledger_up", lambda: {(): int(ledger.is_up)} if ledger is not None else {})
     metrics.gauge("gateway_ledger_queued_rows", lambda: {(): ledger.queued} if ledger is not None else {})
     metrics.gauge("gateway_ledger_dropped_total", lambda: {(): ledger.dropped} if ledger is not None else {})
     metrics.gauge("gateway_keys_age_seconds", lambda: {(): issued.age_s} if issued is not None else {})
+    metrics.gauge("gateway_prompts", lambda: {(): len(prompts)} if prompts is not None else {})
+    metrics.gauge("gateway_prompt_versions", lambda: {(): prompts.versions} if prompts is not None else {})
+    metrics.gauge("gateway_prompts_age_seconds", lambda: {(): prompts.age_s} if prompts is not None else {})
 
 
 def _read_at_scrape(

@@ -11,6 +11,7 @@ are written for the person who made the request: what was wrong, what was expect
     │   └── BackgroundUnmetered    a budget applies, and what it uses could not be charged
     ├── InvalidKey                 no key, a wrong key
     ├── KeysUnavailable            the keys that were issued could not be read yet
+    ├── PromptsUnavailable         the prompts that were pushed could not be read yet
     ├── AdminKeyInvalid            the admin port wants another
     ├── NotAllowed                 a known caller asks for what it may not have
     ├── NotFound                   an unknown path, or an id nobody knows
@@ -143,6 +144,15 @@ class KeysUnavailable(GatewayError):
 
     def __init__(self) -> None:
         super().__init__("The gateway cannot check this key at the moment; retry after a second.")
+
+
+class PromptsUnavailable(GatewayError):
+    """This process has just started and could not read yet which prompts there are."""
+
+    retry_after_s = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("The gateway cannot look up prompts at the moment; retry after a second.", param="prompt")
 
 
 class DatabaseSilent(GatewayError):

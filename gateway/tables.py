@@ -183,3 +183,68 @@ prompt_feedback = Table(
     Column("comment", Text),
     Index("prompt_feedback_prompt_idx", "prompt", "answered_ms"),
 )
+
+# ------------------------------------------------------------------ prompts
+
+prompts = Table(
+    "prompts",
+    metadata,
+    Column("id", Text, primary_key=True, doc="pmpt_…"),
+    Column("name", Text, nullable=False, unique=True),
+    Column("newest", Integer, nullable=False, doc="number of the last version; there are no gaps before it"),
+    Column("bytes", BigInteger, nullable=False, doc="of all its documents"),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("archived_ms", BigInteger, doc="null while it is served"),
+    Column("changed", BigInteger, nullable=False, doc="prompts_version.version of the last change of any of its parts"),
+)
+
+prompt_versions = Table(
+    "prompt_versions",
+    metadata,
+    Column("prompt_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, doc="from 1"),
+    Column("digest", Text, nullable=False, doc="SHA-256 of the document, in hex"),
+    Column("author", Text, nullable=False, doc="as the one who pushed it says"),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False, index=True),
+    Column("document", Text, nullable=False, doc="JSON: PromptDocument in prompts/document.py; never changed"),
+)
+
+prompt_labels = Table(
+    "prompt_labels",
+    metadata,
+    Column("prompt_id", Text, primary_key=True),
+    Column("label", Text, primary_key=True),
+    Column("arms", Text, nullable=False, doc="versions with their weights, as JSON: [[3, 9], [4, 1]]"),
+    Column("sticky_by", Text, doc="user or conversation, while there is more than one arm"),
+    Column("since", BigInteger, nullable=False, doc="prompt_audit.seq of the change that first made it so"),
+    Column("changed", BigInteger, nullable=False),
+)
+
+prompt_shadow = Table(
+    "prompt_shadow",
+    metadata,
+    Column("prompt_id", Text, primary_key=True),
+    Column("shadow", Text, doc="JSON: Shadow in prompts/document.py; null where it was stopped"),
+    Column("changed", BigInteger, nullable=False),
+)
+
+prompt_audit = Table(
+    "prompt_audit",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False, doc="prompts_version.version that it made"),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("prompt_id", Text, nullable=False, index=True),
+    Column("author", Text, nullable=False),
+    Column("action", Text, nullable=False, doc="push, activate, split, stop, rollback, shadow, archive, restore"),
+    Column("label", Text, doc="where it was a label that changed"),
+    Column("before", Text, doc="what stood there, as JSON; null: nothing"),
+    Column("after", Text, doc="what stands there since, as JSON"),
+)
+
+prompts_version = Table(
+    "prompts_version",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, doc="1: there is one row"),
+    Column("version", BigInteger, nullable=False, doc="counts changes, for whoever looks for them"),
+)

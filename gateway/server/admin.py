@@ -19,6 +19,7 @@ from gateway.errors import AdminKeyInvalid, BadRequest, NotFound, StoreUnavailab
 from gateway.server.admin_cache import serve_cache
 from gateway.server.admin_keys import serve_keys
 from gateway.server.admin_overview import serve_overview
+from gateway.server.admin_prompts import serve_prompts
 from gateway.server.admin_spend import spend
 from gateway.server.crew import CREW, Crew
 from gateway.server.database import open_database
@@ -30,7 +31,8 @@ from gateway.server.strict import refuse_ambiguous
 from gateway.server.ui import may_read, serve_ui
 from gateway.wire import json_bytes
 
-_MAX_BODY = 1 << 20
+_MAX_BODY = 2 << 20
+"""A version of a prompt has a megabyte at most, and something stands around it."""
 
 
 def admin_app(crew: Crew, config: Config) -> web.Application:
@@ -54,6 +56,7 @@ def admin_app(crew: Crew, config: Config) -> web.Application:
     )
     open_database(app)
     serve_keys(app)
+    serve_prompts(app)
     serve_cache(app)
     serve_overview(app)
     serve_ui(app, key.get_secret_value() if key else None)

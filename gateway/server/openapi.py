@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway import __version__
 from gateway.config.model import IssuedKey
+from gateway.prompts import asked
 
 _SCHEMAS = "#/components/schemas/"
 Schema = dict[str, Any]
@@ -35,7 +36,14 @@ def _object(**properties: Schema) -> Schema:
 
 _ANY: Schema = {"type": "object"}
 _WHOLE: Schema = {"type": "integer"}
+_TEXT: Schema = {"type": "string"}
 _PROCESSES = _object(processes={"type": "array", "items": _ANY})
+
+_CHANGES = _object(changes={"type": "array", "items": _ANY}, next={"type": ["integer", "null"]})
+_PAGED = (
+    ("before", "number to go on before: `next` of the answer before"),
+    ("limit", "at most so many, up to 1000; default 100"),
+)
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/admin/openapi.json"): Operation("This document.", _ANY),
@@ -83,6 +91,75 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("POST", "/admin/keys/{name}/revoke"): Operation(
         "End a key, and those that were issued under it, for good.", _ref("Key"), failures=(404, 503)
+    ),
+    ("GET", "/admin/prompts"): Operation(
+        "Prompts in the order of their names, with where their labels point.",
+        _object(prompts={"type": "array", "items": _ref("Prompt")}, next={"type": ["string", "null"]}),
+        query=(
+            ("after", "name to go on after: `next` of the answer before"),
+            ("limit", "at most so many, up to 1000; default 100"),
+        ),
+        failures=(400, 404, 503),
+    ),
+    ("POST", "/admin/prompts"): Operation(
+        "Push a version. 200 with `status` unchanged where it is the newest already.",
+        _object(name=_TEXT, id=_TEXT, version=_WHOLE, status={"enum": ["created", "unchanged"]}, labels=_ANY),
+        status=201,
+        body=_ref("Push"),
+        failures=(400, 404, 409, 503),
+    ),
+    ("GET", "/admin/prompts/{name}"): Operation("One prompt, by name or id.", _ref("Prompt"), failures=(404, 503)),
+    ("GET", "/admin/prompts/{name}/versions"): Operation(
+        "Its versions, without what they say.",
+        _object(versions={"type": "array", "items": _ref("PromptVersion")}),
+        failures=(404, 503),
+    ),
+    ("GET", "/admin/prompts/{name}/versions/{version}"): Operation(
+        "One version with its document, by number, by a label that points at it alone, or `newest`.",
+        {"allOf": [_ref("PromptVersion"), _object(name=_TEXT, id=_TEXT, document=_ref("PromptDocument"))]},
+        failures=(404, 409, 503),
+    ),
+    ("GET", "/admin/prompts/{name}/audit"): Operation(
+        "Who changed what of it, the last change first.", _CHANGES, query=_PAGED, failures=(400, 404, 503)
+    ),
+    ("GET", "/admin/prompts-audit"): Operation(
+        "The same of all prompts.", _CHANGES, query=_PAGED, failures=(400, 404, 503)
+    ),
+    ("POST", "/admin/prompts/{name}/labels/{label}/activate"): Operation(
+        "Point a label at a version; ends a split of it.",
+        _ref("PromptLabel"),
+        body=_ref("Activate"),
+        failures=(400, 404, 409, 503),
+    ),
+    ("POST", "/admin/prompts/{name}/labels/{label}/rollback"): Operation(
+        "Point a label where it pointed before; again, and it goes one step further back.",
+        _ref("PromptLabel"),
+        body=_ref("Rollback"),
+        failures=(400, 404, 409, 503),
+    ),
+    ("POST", "/admin/prompts/{name}/labels/{label}/split"): Operation(
+        "Share out a label's requests among versions by weight; each user or conversation stays with its version.",
+        _ref("PromptLabel"),
+        body=_ref("Split"),
+        failures=(400, 404, 409, 503),
+    ),
+    ("POST", "/admin/prompts/{name}/labels/{label}/stop"): Operation(
+        "End a split: the label points where it did before.",
+        _ref("PromptLabel"),
+        body=_ref("Change"),
+        failures=(400, 404, 409, 503),
+    ),
+    ("POST", "/admin/prompts/{name}/shadow"): Operation(
+        "Have a version answered beside the one that callers get, or no longer.",
+        _ref("Prompt"),
+        body=_ref("SetShadow"),
+        failures=(400, 404, 409, 503),
+    ),
+    ("POST", "/admin/prompts/{name}/archive"): Operation(
+        "Serve it no longer; nothing is deleted.", _ref("Prompt"), body=_ref("Change"), failures=(400, 404, 409, 503)
+    ),
+    ("POST", "/admin/prompts/{name}/restore"): Operation(
+        "Serve it again.", _ref("Prompt"), body=_ref("Change"), failures=(400, 404, 409, 503)
     ),
     ("POST", "/admin/route/explain"): Operation(
         "What would be decided for a question on a `tier: auto` route, and why; nothing is called.",
@@ -199,6 +276,7 @@ def _schemas() -> dict[str, Any]:
     count = {"type": "integer"}
     return {
         **shared,
+        **_prompt_schemas(),
         "IssuedKey": issued,
         "Key": {"allOf": [_ref("IssuedKey"), _object(**state)]},
         "KeyWithSecret": {"allOf": [_ref("Key"), _object(secret={"type": "string"})]},
@@ -217,4 +295,30 @@ def _schemas() -> dict[str, Any]:
             resets_at=time,
         ),
         "Error": _object(error=_ANY),
+    }
+
+
+def _prompt_schemas() -> dict[str, Schema]:
+    bodies = (asked.Change, asked.Push, asked.Activate, asked.Rollback, asked.Split, asked.SetShadow)
+    found: dict[str, Schema] = {}
+    for body in bodies:
+        schema = body.model_json_schema(ref_template=_SCHEMAS + "{model}")
+        found |= schema.pop("$defs", {})
+        found[body.__name__] = schema
+    time = {"type": ["string", "null"], "format": "date-time"}
+    arms = {"type": "array", "items": _object(version=_WHOLE, weight=_WHOLE)}
+    pointing = _object(versions=arms, sticky_by={"enum": ["user", "conversation", None]})
+    return {
+        **found,
+        "Prompt": _object(
+            name=_TEXT,
+            id=_TEXT,
+            newest=_WHOLE,
+            labels={"type": "object", "additionalProperties": pointing},
+            shadow={"anyOf": [_ref("Shadow"), {"type": "null"}]},
+            created_at=time,
+            archived_at=time,
+        ),
+        "PromptVersion": _object(version=_WHOLE, digest=_TEXT, author=_TEXT, created_at=time),
+        "PromptLabel": {"allOf": [_object(name=_TEXT, id=_TEXT, label=_TEXT), pointing]},
     }

@@ -238,6 +238,12 @@ class Metrics:
                 "gateway_keys_age_seconds",
                 "Since the database last confirmed the keys that were issued at run time, as this process knows them.",
             ),
+            Reading("gateway_prompts", "Prompts that this process can render, those archived not counted."),
+            Reading("gateway_prompt_versions", "Versions of these prompts."),
+            Reading(
+                "gateway_prompts_age_seconds",
+                "Since the database last confirmed the prompts as this process knows them.",
+            ),
             Reading("gateway_ledger_up", "1 if the ledger's database took the last batch of rows, else 0."),
             Reading("gateway_ledger_queued_rows", "Requests that wait to be written to the ledger."),
             Reading(

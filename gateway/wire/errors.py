@@ -40,6 +40,7 @@ SHAPES: dict[type[GatewayError], Shape] = {
     errors.SpendingTooFast: Shape(429, "rate_limit_error", "cost_breaker_open"),
     errors.BudgetUnavailable: Shape(503, "server_error", "budget_unavailable"),
     errors.KeysUnavailable: Shape(503, "server_error", "keys_unavailable"),
+    errors.PromptsUnavailable: Shape(503, "server_error", "prompts_unavailable"),
     errors.DatabaseSilent: Shape(503, "server_error", "database_unavailable"),
     errors.Overloaded: Shape(503, "server_error", "overloaded"),
     errors.ProcessSilent: Shape(503, "server_error", "process_silent"),
