@@ -385,6 +385,21 @@ PROMPTS = Row(
             ),
             most=1,
         ),
+        Panel(
+            "Prompts and versions",
+            "short",
+            "What can be rendered; the same everywhere, or an instance does not hear of changes.",
+            (
+                ("max by (instance) (gateway_prompts)", "{{instance}} prompts"),
+                ("max by (instance) (gateway_prompt_versions)", "{{instance}} versions"),
+            ),
+        ),
+        Panel(
+            "Age of prompts",
+            "s",
+            "Since the database last confirmed them.",
+            (("max by (instance) (gateway_prompts_age_seconds)", "{{instance}}"),),
+        ),
     ),
 )
 CACHE = Row(
@@ -563,6 +578,7 @@ PROCESS = Row(
     ),
 )
 ROWS = (MONEY, TRAFFIC, TOKENS, PROMPTS, TIERS, LEARNING, CACHE, LATENCY, UPSTREAMS, LIMITS, PROCESS)
+ROWS = (MONEY, TRAFFIC, TOKENS, TIERS, LEARNING, PROMPTS, CACHE, LATENCY, UPSTREAMS, LIMITS, PROCESS)
 
 
 def dashboard() -> dict[str, Any]:
