@@ -45,6 +45,7 @@ from gateway.sql import Database, NoTable
 from gateway.steps.books import Books
 from gateway.steps.forward import Forwarder
 from gateway.steps.kept import Kept
+from gateway.steps.prompted import Prompted
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.tracing import Tracer
 from gateway.tokens.encodings import DEFAULT, Encodings, encoding_name
@@ -204,7 +205,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
         kept = Kept(cache, admission, upstreams, clock, keeps_ledger=config.ledger != "none")
         pipeline = Pipeline(
             identifier=identifier,
-            reader=Reader(config.server.max_json_nodes),
+            prompted=Prompted(Reader(config.server.max_json_nodes), lasting.counter, None),
             routes=routes,
             counter=lasting.counter,
             router=router,

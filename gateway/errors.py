@@ -15,6 +15,7 @@ are written for the person who made the request: what was wrong, what was expect
     ├── AdminKeyInvalid            the admin port wants another
     ├── NotAllowed                 a known caller asks for what it may not have
     ├── NotFound                   an unknown path, or an id nobody knows
+    │   └── PromptNotFound         the registry has no such prompt, version or label
     ├── Conflict                   what is there already forbids it
     ├── ModelNotFound              no route serves this model for this caller
     ├── BodyTooLarge
@@ -41,6 +42,9 @@ no request waits for the database.
 """
 
 from collections.abc import Sequence
+
+_SHOWN = 128
+"""Characters of what a client wrote that an answer repeats."""
 
 
 class GatewayError(Exception):
@@ -182,6 +186,20 @@ class Conflict(GatewayError):
 
 class NotFound(GatewayError):
     """Nothing lives under this path or id."""
+
+
+class PromptNotFound(NotFound):
+    """Nobody pushed a prompt with this id or name, or it has no such version or label."""
+
+    code = "prompt_not_found"
+
+    def __init__(self, id_or_name: str, version: str | None = None) -> None:
+        with_version = "" if version is None else f" and version '{version[:_SHOWN]}'"
+        super().__init__(
+            f"Prompt with id '{id_or_name[:_SHOWN]}'{with_version} not found. This gateway has prompts of its own: "
+            "`gateway prompts list` shows them, `gateway prompts import` takes others over.",
+            param="prompt",
+        )
 
 
 class ModelNotFound(GatewayError):

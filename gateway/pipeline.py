@@ -1,7 +1,7 @@
 """The way of one request, top to bottom. The only file that tells the order.
 
     identify → parse → match a route → cap → count → decide → look up ─┬─ hit ──── replay
-                                                                        ├─ follow ─ read along
+              (or render a prompt)                                      ├─ follow ─ read along
                                                                         └─ else ─── call ─ relay ─ charge ─ land
     whatever happened: one record → metrics, ledger and log
 
@@ -29,6 +29,7 @@ from gateway.steps.books import Books
 from gateway.steps.ending import see_through
 from gateway.steps.forward import Forwarder
 from gateway.steps.kept import Kept
+from gateway.steps.prompted import Prompted
 from gateway.steps.turn import Turn
 from gateway.tokens.apply import apply, enforce_prompt
 from gateway.tokens.count import TokenCounter
@@ -36,7 +37,6 @@ from gateway.tokens.lengths import Lengths
 from gateway.tokens.watch import WasteWatch
 from gateway.values import Decision, Request, Trace
 from gateway.wire.endpoint import Endpoint
-from gateway.wire.reader import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Pipeline:
     """Everything a request meets, built by `app.py` from one configuration."""
 
     identifier: Identifier
-    reader: Reader
+    prompted: Prompted
     routes: RouteTable
     counter: TokenCounter
     router: Router
@@ -74,7 +74,9 @@ class Pipeline:
         caller = record.caller = self.identifier.identify(turn.incoming.once(credential_in))
         if self.begin_trace is not None:  # not before: whoever has no key must not fill the collector
             record.trace = self.begin_trace(headers)
-        request = self.reader.read(turn.endpoint, turn.incoming.body)
+        request = self.prompted.unprompted(turn)
+        if request is None:
+            turn, request = await self.prompted.rendered(turn)
         record.is_stream = request.is_stream
         route = self.routes.match(request.model, request.endpoint, caller, named=headers.get("x-gateway-route"))
         record.route = route.name

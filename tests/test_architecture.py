@@ -38,6 +38,7 @@ HEAVY = (
     "gateway.cache.vectors",  # it needs numpy
     "asyncpg",
     "watchfiles",
+    "gateway.prompts.render",  # for jinja2, where there are prompts
 )
 """Slow to load and needed by few: may be imported inside a function."""
 TRAINING = "gateway.routing.offline"
@@ -103,4 +104,4 @@ def test_serving_loads_nothing_of_training() -> None:
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
     loaded = set(ran.stdout.split())
     assert "gateway" in loaded, ran.stderr
-    assert not {"alembic", "numpy", "scipy", "sklearn", "sqlalchemy"} & loaded
+    assert not {"alembic", "jinja2", "numpy", "scipy", "sklearn", "sqlalchemy"} & loaded

@@ -5,6 +5,8 @@ for most never come again. With the request goes what others derived from it (`R
 tokens, its cache key.
 """
 
+from typing import Any
+
 from gateway.values import Request
 from gateway.wire.body import parse_object
 from gateway.wire.endpoint import Endpoint
@@ -41,8 +43,12 @@ class Reader:
             self._keep(name, request)
         return request
 
+    def fields(self, body: bytes) -> dict[str, Any]:
+        """What stands in `body`, for one who makes another of it; BadRequest where that is no JSON object."""
+        return parse_object(body, max_nodes=self._max_nodes)
+
     def _parse(self, endpoint: Endpoint, body: bytes) -> Request:
-        return endpoint.parse(body, parse_object(body, max_nodes=self._max_nodes))
+        return endpoint.parse(body, self.fields(body))
 
     def _is_second(self, number: int) -> bool:
         if number in self._seen or number in self._seen_before:
