@@ -205,7 +205,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
         kept = Kept(cache, admission, upstreams, clock, keeps_ledger=config.ledger != "none")
         pipeline = Pipeline(
             identifier=identifier,
-            prompted=Prompted(Reader(config.server.max_json_nodes), lasting.counter, None),
+            prompted=Prompted(Reader(config.server.max_json_nodes), lasting.counter, prompts),
             routes=routes,
             counter=lasting.counter,
             router=router,

@@ -40,8 +40,10 @@ _DIGITS = 10
 class Prompts(Protocol):
     """The registry."""
 
-    is_empty: bool
-    """Known to hold none."""
+    @property
+    def is_empty(self) -> bool:
+        """Known to hold none."""
+        ...
 
     def get(self, id_or_name: str) -> Prompt | None: ...
 
@@ -68,7 +70,7 @@ class Prompted:
     """Reads the requests of one configuration."""
 
     def __init__(self, reader: Reader, counter: TokenCounter, prompts: Prompts | None) -> None:
-        """Without `prompts` the field is nothing of ours, and is passed on."""
+        """Without `prompts`, and while there are none, the field is nothing of ours, and is passed on."""
         self._reader = reader
         self._counter = counter
         self._prompts = prompts
@@ -77,7 +79,7 @@ class Prompted:
     def unprompted(self, turn: Turn) -> Request | None:
         """The request, where it names no prompt of ours; None where it does, or may."""
         endpoint, body = turn.endpoint, turn.incoming.body
-        if self._prompts is None or endpoint.name not in ENDPOINTS:
+        if self._prompts is None or self._prompts.is_empty or endpoint.name not in ENDPOINTS:
             return self._reader.read(endpoint, body)
         if b'"prompt"' in body:
             return None

@@ -5,7 +5,7 @@ have it not. Of a stream, only the few events that carry the whole response are 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
@@ -35,15 +35,23 @@ class Echo:
 
     async def write(self, data: bytes) -> None:
         """Whole events, as a relay and a replay write them."""
-        if _CARRIES.search(data) is not None:
-            data = b"".join(self._event(event.raw, event.data) for event in events(data))
-        await self._client.write(data)
+        await self._client.write(self._events(data))
+
+    @property
+    def push(self) -> Callable[[bytes], None] | None:
+        push = self._client.push
+        return None if push is None else lambda data: push(self._events(data))
 
     async def end(self) -> None:
         await self._client.end()
 
     def abort(self) -> None:
         self._client.abort()
+
+    def _events(self, data: bytes) -> bytes:
+        if _CARRIES.search(data) is None:
+            return data
+        return b"".join(self._event(event.raw, event.data) for event in events(data))
 
     def _event(self, raw: bytes, data: bytes) -> bytes:
         if _CARRIES.search(data) is None or json_bytes.object_in(data) is None:
