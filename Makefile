@@ -22,8 +22,9 @@ demo: run-env ## simulated upstream, gateway and real prompts; prints what was s
 serve: run-env ## run the gateway (ARGS="-c FILE --port N")
 	@$(RUN)/bin/gateway serve $(ARGS)
 
-test: lint ## ruff, mypy and pytest (ARGS="-k NAME" for some of it)
-	$(DEV)/bin/python -m pytest $(ARGS)
+# A process of tests for each core. Each has a redis-server and a Postgres of its own; who is done first takes tests over.
+test: lint ## ruff, mypy and pytest on all cores (ARGS="-k NAME": some of it; ARGS=-n0: in one process, for a debugger)
+	$(DEV)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 test-clients: dev-env ## other people's clients with and without the gateway (CLIENTS="node openai-1": only these)
 	@$(DEV)/bin/python .ci/install_clients.py $(CLIENTS)

@@ -139,7 +139,8 @@ async def test_a_bad_day_ends_with_the_books_in_order(redis_server: RedisServer,
         assert tokens.settled <= 500
         assert usd.settled <= 140_000_000
         assert tokens.lost_grants == usd.lost_grants == await both.lost_requests() >= 5
-        assert tokens.lost == PROMPT * tokens.lost_grants
+        # A lease that was renewed in time knew of what its stream had said by then.
+        assert PROMPT * tokens.lost_grants <= tokens.lost <= (PROMPT + COMPLETION) * tokens.lost_grants
         rest = Counter(await asyncio.gather(*(both.chat(2 * number) for number in range(100))))
         tokens, usd = await both.until_nothing_is_reserved()
         assert 500 - (PROMPT + COMPLETION) < tokens.settled <= 500 or usd.settled > 140_000_000 - 2_800_000

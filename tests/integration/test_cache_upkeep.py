@@ -44,6 +44,16 @@ async def purge(gw: RunningGateway, **what: Any) -> Answer:
         return Answer(response.status, response.headers.copy(), await response.read())
 
 
+async def stats(gw: RunningGateway) -> Any:
+    async with gw.http.get(f"{gw.admin_url}/admin/cache", headers=ADMIN) as response:
+        return await response.json()
+
+
+async def is_stored(gw: RunningGateway) -> bool:
+    """Also in Redis, which goes on after the answer."""
+    return all(each["flights"] == 0 for each in (await stats(gw))["processes"])
+
+
 async def is_miss(gw: RunningGateway, key: str) -> bool:
     return not await is_hit(gw, key)
 
@@ -97,8 +107,7 @@ async def test_operators_see_hits_and_savings_of_each_route(store: str) -> None:
     async with ScriptedUpstream(then=ANSWER) as up, gateway(cached(up.base_url, store)) as gw:
         for _ in range(3):
             await gw.chat(key="key-of-bot-1")
-        async with gw.http.get(f"{gw.admin_url}/admin/cache", headers=ADMIN) as response:
-            found = await response.json()
+        found = await stats(gw)
         spent = 8 * 250 + 2 * 2000
         figures = {"hit": 2, "coalesced": 0, "stale": 0, "miss": 1, "bypass": 0, "saved_nanousd": 2 * spent}
         assert found["routes"] == {"default": figures}
@@ -125,6 +134,7 @@ async def test_a_stale_answer_is_better_than_an_error(store: str, is_stream: boo
     policy, clock = {"ttl_s": 60, "stale_if_error_s": 60}, ManualClock()
     async with ScriptedUpstream(ANSWER, then=DOWN) as up, gateway(cached(up.base_url, store, **policy), clock) as gw:
         await gw.chat(key="key-of-bot-1")
+        await until(partial(is_stored, gw))
         clock.advance(61)
         assert not await is_hit(gw, "key-of-bot-1")
         stale = await gw.chat(key="key-of-bot-1", stream=is_stream)
@@ -142,6 +152,7 @@ async def test_without_leave_an_error_is_an_error(store: str) -> None:
     clock = ManualClock()
     async with ScriptedUpstream(ANSWER, then=DOWN) as up, gateway(cached(up.base_url, store, ttl_s=60), clock) as gw:
         await gw.chat(key="key-of-bot-1")
+        await until(partial(is_stored, gw))
         clock.advance(61)
         assert (await gw.chat(key="key-of-bot-1")).status == 503
 
@@ -151,6 +162,7 @@ async def test_a_stream_that_was_begun_is_not_mended_with_a_stale_one() -> None:
     policy, clock = {"ttl_s": 60, "stale_if_error_s": 60}, ManualClock()
     async with ScriptedUpstream(ANSWER, then=cut) as up, gateway(cached(up.base_url, "memory", **policy), clock) as gw:
         await gw.chat(key="key-of-bot-1")
+        await until(partial(is_stored, gw))
         clock.advance(61)
         broken = await gw.chat(key="key-of-bot-1", stream=True)
         events = [json.loads(line[6:]) for line in broken.body.decode().split("\n\n") if line]

@@ -24,6 +24,10 @@ def event(value: dict[str, Any] | bytes) -> bytes:
     return b"data: %b\n\n" % (value if isinstance(value, bytes) else json.dumps(value).encode())
 
 
+def shown(value: Endpoint | dict[str, Any] | bytes) -> str:
+    return value.name if isinstance(value, Endpoint) else str(value)
+
+
 def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
     return {"id": "c", "choices": [{"index": 0, "delta": fields, "logprobs": None, "finish_reason": finish}]}
 
@@ -78,7 +82,7 @@ ANSWER: list[tuple[Endpoint, dict[str, Any] | bytes]] = [
 ]
 
 
-@pytest.mark.parametrize(("endpoint", "announcing"), ANNOUNCE, ids=str)
+@pytest.mark.parametrize(("endpoint", "announcing"), ANNOUNCE, ids=shown)
 def test_what_announces_an_answer_is_kept_back(endpoint: Endpoint, announcing: dict[str, Any]) -> None:
     hold = Hold(endpoint)
     hold.feed(b": comments do not count\n\n")
@@ -89,7 +93,7 @@ def test_what_announces_an_answer_is_kept_back(endpoint: Endpoint, announcing: d
         hold.feed(event(OVERLOADED))
 
 
-@pytest.mark.parametrize(("endpoint", "real"), ANSWER, ids=str)
+@pytest.mark.parametrize(("endpoint", "real"), ANSWER, ids=shown)
 def test_what_is_of_the_answer_ends_it(endpoint: Endpoint, real: dict[str, Any] | bytes) -> None:
     hold = Hold(endpoint)
     hold.feed(event(real) + event(OVERLOADED))  # what comes later is the stream's own affair
