@@ -17,6 +17,7 @@ from gateway.auth.identify import bearer
 from gateway.config.model import Config
 from gateway.errors import AdminKeyInvalid, BadRequest, NotFound, StoreUnavailable
 from gateway.server.admin_cache import serve_cache
+from gateway.server.admin_figures import serve_figures
 from gateway.server.admin_keys import serve_keys
 from gateway.server.admin_overview import serve_overview
 from gateway.server.admin_prompts import serve_prompts
@@ -59,6 +60,7 @@ def admin_app(crew: Crew, config: Config) -> web.Application:
     serve_prompts(app)
     serve_cache(app)
     serve_overview(app)
+    serve_figures(app)
     serve_ui(app, key.get_secret_value() if key else None)
     return app
 

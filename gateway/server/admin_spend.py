@@ -17,7 +17,7 @@ async def spend(request: web.Request) -> web.Response:
     by = request.query.get("by", "route")
     if by not in GROUPS:
         raise BadRequest(f"'by' must be one of {', '.join(GROUPS)}.", param="by")
-    since_ms, until_ms = _time(request, "since", 0), _time(request, "until", 1 << 53)
+    since_ms, until_ms = moment(request, "since", 0), moment(request, "until", 1 << 53)
     async with database_of(request, "What was spent stands") as database:
         groups = await spend_by(database, by, since_ms, until_ms) if database.is_made else []
     rows: list[dict[str, Any]] = [
@@ -34,7 +34,7 @@ async def spend(request: web.Request) -> web.Response:
     return json_response({"spend": rows, "is_complete": len(rows) < MOST_GROUPS})
 
 
-def _time(request: web.Request, name: str, default: int) -> int:
+def moment(request: web.Request, name: str, default: int) -> int:
     """Milliseconds since 1970; a date without a zone is UTC."""
     text = request.query.get(name)
     if text is None:

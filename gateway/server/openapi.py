@@ -196,6 +196,26 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         query=(("limit", "at most so many, up to 200; default 25"),),
         failures=(400, 404, 503),
     ),
+    ("GET", "/admin/prompts/{name}/figures"): Operation(
+        "Every version of a prompt that was asked for, by the ledger: requests, tokens, nano-dollars, how answers end,"
+        " opinions, means with intervals of 95%. With `before` and `after`, the two compared.",
+        _object(
+            prompt={"type": "string"},
+            since_ms=_WHOLE,
+            until_ms=_WHOLE,
+            versions={"type": "array", "items": _ANY},
+            comparison=_object(
+                before=_ANY, after=_ANY, verdict={"type": "string"}, lines={"type": "array", "items": _ANY}
+            ),
+        ),
+        query=(
+            ("since", "from this time on (RFC 3339); default: a day ago"),
+            ("until", "before this time; default: now"),
+            ("before", "number of a version"),
+            ("after", "number of another"),
+        ),
+        failures=(400, 404, 503),
+    ),
     ("GET", "/admin/budgets"): Operation(
         "Every budget in its present period: what is spent, reserved and left.",
         _object(budgets={"type": "array", "items": _ref("BudgetState")}),

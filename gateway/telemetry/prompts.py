@@ -7,20 +7,13 @@ pushing in the life of a process, new ones are counted under `other`.
 from gateway.record import Record
 from gateway.telemetry.instruments import Counter, Histogram
 from gateway.values import NANO
+from gateway.wire.endings import ending_of
 
 PAIRS = 300
 """Each has some forty series."""
 OTHER = ("other", "other")
 SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 LABELS = ("prompt", "version")
-
-_ENDS = {
-    **dict.fromkeys(("stop", "completed"), "stop"),
-    **dict.fromkeys(("length", "max_output_tokens"), "length"),
-    **dict.fromkeys(("tool_calls", "function_call"), "tool_calls"),
-    "content_filter": "content_filter",
-}
-"""Finish reasons of all endpoints → a closed set."""
 
 
 class PromptMetrics:
@@ -90,4 +83,4 @@ def result_of(record: Record) -> str:
         return "failed"
     if record.cache in ("hit", "coalesced", "stale"):
         return "cached"
-    return _ENDS.get(record.finish_reason or "", "other")
+    return ending_of(record.finish_reason)
