@@ -211,7 +211,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
             router=router,
             kept=kept,
             admission=admission,
-            forwarder=Forwarder(upstreams, kept, books, clock),
+            forwarder=Forwarder(upstreams, kept, books, admission, clock),
             books=books,
             lengths=lasting.lengths,
             waste=waste,

@@ -140,14 +140,15 @@ class Pipeline:
             demand = NOTHING
             if self.admission.applies(record.caller, route.name):
                 is_background = turn.endpoint.is_background(request)
+                assert record.estimate is not None
                 demand = self.books.demand(
-                    record, request, decision, may_be_cheap=may_be_cheap, is_background=is_background
+                    record.estimate, request, decision, may_be_cheap=may_be_cheap, is_background=is_background
                 )
             if record.step == "cache_only":
                 raise self.admission.too_fast(record.caller, route.name)
             async with self.admission.admit(record.caller, route.name, demand, record.standing) as grant:
                 try:
-                    await self.forwarder.forward(turn, request, decision, found, grant)
+                    await self.forwarder.forward(turn, request, route, decision, found, grant)
                     self.waste.offer(record, request)
                     self.learning.offer(turn.endpoint, request, route, record)
                 except UpstreamError:

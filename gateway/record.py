@@ -5,6 +5,7 @@ are all derived from it, so they cannot disagree.
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from gateway.values import CacheOutcome, Caller, Cost, Decision, Estimate, Standing, Target, Trace, Usage
 
@@ -92,6 +93,8 @@ class Record:
     """Why the gateway itself refused; a metric label."""
     is_cut: bool = False
     """Its stream was ended at what had been reserved for it: the upstream went past the completion limit."""
+    resumed: Literal["continued", "restarted", "failed"] | None = None
+    """What came of taking up its stream where it was cut, if the route wants that."""
     is_success: bool = False
     """A complete answer reached the client."""
     finish_reason: str | None = None

@@ -480,6 +480,12 @@ UPSTREAMS = Row(
             ((rate("gateway_upstream_attempts_total", "", "upstream, outcome"), "{{upstream}} {{outcome}}"),),
         ),
         Panel(
+            "Streams taken up",
+            "reqps",
+            "Chat streams that broke off on routes with `on_cut`, by what came of them.",
+            ((rare("gateway_resumed_streams_total", R, "outcome"), "{{outcome}}"),),
+        ),
+        Panel(
             "Under way",
             "short",
             "Calls at this moment.",

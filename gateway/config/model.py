@@ -189,6 +189,10 @@ class Route(Section):
     router: Router = Router()
     tokens: Tokens = Tokens()
     cache: CachePolicy | None = None
+    on_cut: Literal["error", "restart", "continue"] = Field(
+        "error",
+        description="chat streams that break off: told, asked for anew while none of the answer was sent, continued",
+    )
     passthrough: tuple[Pattern, ...] | None = Field(None, description="paths this route passes through; default: all")
     budgets: tuple[Budget, ...] = ()
     limits: Limits = Limits()

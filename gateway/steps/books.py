@@ -1,11 +1,11 @@
 """Tokens and money of one request: what it may use at most, what it used, and what that came to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 from gateway.accounting.book import book
-from gateway.accounting.cost import charged_nanousd, most_nanousd
+from gateway.accounting.cost import charged_nanousd, most_nanousd, price_call
 from gateway.accounting.prices import PriceTable
 from gateway.admission.admit import Demand
 from gateway.admission.keeper import Grant
@@ -13,7 +13,7 @@ from gateway.errors import PriceUnknown
 from gateway.record import Record
 from gateway.tokens.count import TokenCounter
 from gateway.tokens.prompt import count_alike
-from gateway.values import Decision, Request, Target, Transcript, Usage
+from gateway.values import Cost, Decision, Estimate, Request, Target, Transcript, Usage
 from gateway.wire.usage import word
 
 
@@ -29,11 +29,10 @@ class Books:
             record.estimate = await self.counter.estimate(request, model)
 
     def demand(
-        self, record: Record, request: Request, decision: Decision, *, may_be_cheap: bool, is_background: bool
+        self, estimate: Estimate, request: Request, decision: Decision, *, may_be_cheap: bool, is_background: bool
     ) -> Demand:
         """The most that the request may use: its prompt and all it may generate, at the dearest of its targets."""
-        assert record.estimate is not None
-        prompt, completion = record.estimate.prompt_tokens, record.estimate.completion_tokens
+        prompt, completion = estimate.prompt_tokens, estimate.completion_tokens
         if completion is None:
             limits = [self.prices.limits(target).completion for target in decision.targets]
             known = [limit for limit in limits if limit is not None]
@@ -73,6 +72,21 @@ class Books:
         if transcript.completion_text and record.target is not None:
             output = await self.counter.count_text(transcript.completion_text, record.target.model)
         book(record, Usage(prompt_tokens(record), output), self.prices, source="estimated")
+
+    def book_both(self, record: Record, first: Usage, second: Usage, by: Target, *, is_reported: bool) -> int | None:
+        """Book a stream that another call took up, made `by` another target perhaps: each at its own price.
+
+        Returns what the second cost, in nano-dollars; None without a price.
+        """
+        both = replace(second, input=first.input + second.input, output=first.output + second.output, cost_nanousd=None)
+        book(record, both, self.prices, source="estimated")
+        rates = None if record.target is None else self.prices.rates(record.target)
+        begun = price_call(first, rates, source="estimated")
+        ended = price_call(second, self.prices.rates(by), source="computed" if is_reported else "estimated")
+        is_priced = begun is not None and ended is not None
+        record.price_unknown = not is_priced
+        record.cost = Cost(begun.nanousd + ended.nanousd, "estimated") if begun and ended else None
+        return None if ended is None else ended.nanousd
 
     def book_prompt(self, record: Record) -> None:
         """An upstream had the request when its answer was given up: it will bill the prompt at least."""

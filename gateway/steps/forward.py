@@ -5,13 +5,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from gateway.accounting.cost import cost_nanousd
+from gateway.admission.admit import Admission
 from gateway.admission.keeper import Grant
 from gateway.clock import Clock
+from gateway.config.model import Route
 from gateway.errors import UpstreamCut, UpstreamTimeout, UpstreamUnavailable
 from gateway.exchange import Gone
 from gateway.record import Record
 from gateway.steps.books import Books, prompt_tokens
 from gateway.steps.kept import Kept, Slot
+from gateway.steps.taken_up import TakenUpStream, Wanted
 from gateway.steps.turn import Turn
 from gateway.upstream.call import Answer, EventStream, Outgoing, Upstreams
 from gateway.upstream.collect import Collector, read_answer
@@ -41,12 +44,15 @@ class Forwarder:
     upstreams: Upstreams
     kept: Kept
     books: Books
+    admission: Admission
     clock: Clock
 
-    async def forward(self, turn: Turn, request: Request, decision: Decision, slot: Slot | None, grant: Grant) -> None:
+    async def forward(
+        self, turn: Turn, request: Request, route: Route, decision: Decision, slot: Slot | None, grant: Grant
+    ) -> None:
         """Have the answer made, for all who wait for it, and give it to this client."""
         flight = None if slot is None else slot.flight
-        making = self._make(turn, request, decision, slot, grant)
+        making = self._make(turn, request, route, decision, slot, grant)
         made = await (making if flight is None else flight.fly(making))
         if flight is not None and flight.is_opener_gone:
             turn = replace(turn, client=Gone())
@@ -56,7 +62,7 @@ class Forwarder:
             await self._pass_on(turn, made)
 
     async def _make(
-        self, turn: Turn, request: Request, decision: Decision, slot: Slot | None, grant: Grant
+        self, turn: Turn, request: Request, route: Route, decision: Decision, slot: Slot | None, grant: Grant
     ) -> Relay | Whole:
         """A whole answer, accounted for and kept, or the beginning of a stream."""
         record = turn.record
@@ -70,7 +76,11 @@ class Forwarder:
                 self.books.book_prompt(record)
                 raise
             flight = None if slot is None else slot.flight
-            relay = Relay(answer, collector, on_end=None if flight is None else flight.wake)
+            stream: EventStream | TakenUpStream = answer
+            if route.on_cut != "error" and turn.endpoint.name == "chat":
+                wanted = Wanted(turn, request, route, decision, grant, partial(self._outgoing, turn))
+                stream = TakenUpStream(answer, collector, wanted, self.upstreams, self.books, self.admission)
+            relay = Relay(stream, collector, on_end=None if flight is None else flight.wake)
             if flight is not None:
                 flight.carry(relay, partial(self._conclude, record, request, relay, slot), relay.stop)
             return relay
@@ -85,18 +95,7 @@ class Forwarder:
 
     async def _call(self, turn: Turn, request: Request, decision: Decision) -> Answer | EventStream:
         record = turn.record
-        headers = turn.incoming.once(wire_headers.to_upstream_as_ours)
-        if record.caller is not None and record.caller.has_own_credentials:
-            headers = wire_headers.to_upstream(turn.incoming.headers, own_credentials=True)
-        if record.trace is not None:
-            headers = traced(headers, record.trace)
-        outgoing = Outgoing(
-            endpoint=turn.endpoint,
-            headers=headers,
-            body=partial(outgoing_body, turn.endpoint, request),
-            is_stream=request.is_stream,
-            owner=record.caller.name if record.caller is not None else "",
-        )
+        outgoing = self._outgoing(turn, request)
         began = self.clock.monotonic()
         try:
             return await self.upstreams.call(decision.targets, outgoing, record.attempts)
@@ -106,6 +105,21 @@ class Forwarder:
             raise
         finally:
             record.upstream_s = self.clock.monotonic() - began
+
+    def _outgoing(self, turn: Turn, request: Request) -> Outgoing:
+        record = turn.record
+        headers = turn.incoming.once(wire_headers.to_upstream_as_ours)
+        if record.caller is not None and record.caller.has_own_credentials:
+            headers = wire_headers.to_upstream(turn.incoming.headers, own_credentials=True)
+        if record.trace is not None:
+            headers = traced(headers, record.trace)
+        return Outgoing(
+            endpoint=turn.endpoint,
+            headers=headers,
+            body=partial(outgoing_body, turn.endpoint, request),
+            is_stream=request.is_stream,
+            owner=record.caller.name if record.caller is not None else "",
+        )
 
     async def _pass_on(self, turn: Turn, made: Whole) -> None:
         """Send a whole answer on as it came."""
@@ -167,15 +181,20 @@ class Forwarder:
         collector = relay.collector
         is_usable = relay.error is None and not relay.is_stopped
         is_wanted = slot is not None or (record.decision is not None and record.decision.is_shadowed)
-        transcript = collector.finish(want_body=is_usable and is_wanted and not collector.is_cut)
-        await self.books.charge(record, request, transcript)
+        is_of_one_piece = not collector.is_cut and record.resumed is None
+        transcript = collector.finish(want_body=is_usable and is_wanted and is_of_one_piece)
+        if isinstance(relay.stream, TakenUpStream):
+            await relay.stream.charge(transcript)
+        else:
+            await self.books.charge(record, request, transcript)
         record.is_cut = collector.is_cut
         if is_usable and not transcript.is_complete:
             relay.error = UpstreamCut("The model API ended its stream before the answer was complete.")
         elif is_usable:
             self.kept.land(record, slot, transcript)
         if relay.error is not None:
-            self.upstreams.broke_off(record.attempts[-1], relay.error)
+            if record.attempts[-1].outcome == "ok":
+                self.upstreams.broke_off(record.attempts[-1], relay.error)
             if slot is not None and slot.flight is not None:
                 slot.flight.fail(relay.error)
 

@@ -78,6 +78,7 @@ def access_line(record: Record, redact: Collection[str] = ()) -> bytes:
         "counted_tokens": estimate.prompt_tokens if estimate else None,
         "unusually_long": record.is_unusually_long,
         "cut": record.is_cut,
+        "resumed": record.resumed,
         "step": record.step,
         "dropped_messages": record.dropped_messages,
         "dropped_tokens": record.dropped_tokens,

@@ -148,6 +148,12 @@ class Metrics:
             " sent.",
             ("route",),
         )
+        self.resumed_streams = Counter(
+            "gateway_resumed_streams_total",
+            "Streams that an upstream broke off on a route with `on_cut`, by what came of taking them up: continued,"
+            " restarted, failed.",
+            ("route", "outcome"),
+        )
         # ---------------------------------------------------------- decisions
         self.cache = Counter(
             "gateway_cache_requests_total",
@@ -393,6 +399,8 @@ class Metrics:
             self.time_to_first_token.observe((route, model), record.first_byte_s)
         if record.is_cut:
             self.cut_streams.inc((route,))
+        if record.resumed is not None:
+            self.resumed_streams.inc((route, record.resumed))
         usage, estimate = record.usage, record.estimate
         if usage is None:
             return

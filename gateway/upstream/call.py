@@ -190,7 +190,30 @@ class Upstreams:
         """
         deadline = asyncio.get_running_loop().time() + self.clients[targets[0].upstream].config.total_timeout_s
         health = self.health
-        following: Target | None = health.first(targets, time.monotonic()) if health.breakers else targets[0]
+        first = health.first(targets, time.monotonic()) if health.breakers else targets[0]
+        return await self._ask_until(first, targets, outgoing, attempts, deadline)
+
+    async def call_again(
+        self, targets: Sequence[Target], outgoing: Outgoing, attempts: list[Attempt]
+    ) -> Answer | EventStream | None:
+        """The same for what is left of a stream that the last of `attempts` had begun; None where no try is left, or no
+        time."""
+        total_s = self.clients[targets[0].upstream].config.total_timeout_s
+        left_s = attempts[0].began_s + total_s - time.monotonic()
+        deadline = asyncio.get_running_loop().time() + left_s
+        following = await self._next(targets, attempts, Again.ANYWHERE, deadline)
+        if following is None:
+            return None
+        return await self._ask_until(following, targets, outgoing, attempts, deadline)
+
+    async def _ask_until(
+        self,
+        following: Target | None,
+        targets: Sequence[Target],
+        outgoing: Outgoing,
+        attempts: list[Attempt],
+        deadline: float,
+    ) -> Answer | EventStream:
         while following is not None:
             try:
                 answer = await self._attempt(following, outgoing, deadline, attempts)

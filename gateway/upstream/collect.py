@@ -109,6 +109,15 @@ class Collector:
             self._usage = usage
         return self._endpoint.is_usage_only(parsed)
 
+    def is_complete(self) -> bool:
+        """Whether the stream, should it end here, was whole."""
+        return self._is_done or self._endpoint.assemble(self._events()) is not None
+
+    def events(self) -> list[dict[str, Any]] | None:
+        """All that have passed; None where they are too many to be kept, or one cannot be read."""
+        found = self._events()
+        return found if self._is_whole else None
+
     def finish(self, *, want_body: bool) -> Transcript:
         """What the stream amounted to, after its last block; `want_body` puts the whole answer together.
 

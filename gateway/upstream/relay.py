@@ -16,6 +16,7 @@ from gateway.errors import UpstreamCut, UpstreamError
 from gateway.exchange import Client
 from gateway.upstream.call import EventStream
 from gateway.upstream.collect import Collector
+from gateway.upstream.continued import ContinuedStream
 
 _KEPT_BYTES = 8 << 20
 """Of one stream, for those who join or read slowly: as much as the collector keeps, so mostly the same bytes."""
@@ -24,7 +25,9 @@ _KEPT_BYTES = 8 << 20
 class Relay:
     """One stream and its readers. `close()` it in any case."""
 
-    def __init__(self, stream: EventStream, collector: Collector, on_end: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, stream: EventStream | ContinuedStream, collector: Collector, on_end: Callable[[], None] | None = None
+    ) -> None:
         """`on_end` is told when there is nothing more to pull."""
         self.stream = stream
         self.collector = collector

@@ -83,6 +83,7 @@ def test_a_line_says_who_asked_what_answered_and_what_it_cost() -> None:
         "counted_tokens": 1000,
         "unusually_long": False,
         "cut": False,
+        "resumed": None,
         "step": "normal",
         "dropped_messages": 0,
         "dropped_tokens": 0,
