@@ -10,6 +10,7 @@ Whoever is asked is asked once.
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from gateway.errors import UpstreamCut, UpstreamError
 from gateway.upstream.call import PING, PING_S, EventStream
@@ -37,6 +38,16 @@ class ContinuedStream(ABC):
         self._resuming: asyncio.Task[None] | None = None
         self._seam: Seam | None = None
         self._is_closed = False
+
+    def pour(self, take: Callable[[bytes], bool] | None) -> None:
+        """As an `EventStream` does, but for errors, and for what has to be made to fit: those are pulled."""
+        if take is None or self._broken is not None:
+            self._stream.pour(None)
+        else:
+            self._stream.pour(lambda block: b'"error"' not in block and take(block))
+
+    def leave(self) -> None:
+        self._stream.leave()
 
     @abstractmethod
     async def resume(self, error: UpstreamError) -> Onward | None:
