@@ -7,8 +7,11 @@ from aiohttp import web
 
 from gateway.accounting.compare import best_of, compare
 from gateway.accounting.compared import comparison_json, figures_json
-from gateway.accounting.versions import Figures, figures_of
+from gateway.accounting.versions import figures_of
+from gateway.clock import SystemClock
 from gateway.errors import BadRequest
+from gateway.prompts.store import PromptStore
+from gateway.server.admin_prompts import name_in
 from gateway.server.admin_spend import moment
 from gateway.server.database import database_of
 from gateway.server.json_answer import json_response
@@ -22,10 +25,7 @@ def serve_figures(app: web.Application) -> None:
 
 
 async def figures(request: web.Request) -> web.Response:
-    """Every version that was asked for in the period, by the ledger; with `before` and `after`, the two compared.
-
-    A name that nobody asked for has no versions here, registered or not: archived ones are looked at, too.
-    """
+    """Every version that was asked for in the period, by the ledger; with `before` and `after`, the two compared."""
     now_ms = int(time.time() * 1000)
     since_ms = moment(request, "since", now_ms - _DAY_MS)
     until_ms = moment(request, "until", now_ms + 1)
@@ -35,11 +35,9 @@ async def figures(request: web.Request) -> web.Response:
             "'before' and 'after' go together: name both versions, or neither.",
             param="before" if after is None else "after",
         )
-    name = request.match_info["name"]
-    async with database_of(request, "What versions cost stands") as database:
-        found: list[Figures] = []
-        if database.is_made and name.isprintable():
-            found = await figures_of(database, name, since_ms=since_ms, until_ms=until_ms)
+    async with database_of(request, "Prompts are kept") as database:
+        name = (await PromptStore(database, SystemClock()).show(name_in(request)))["name"]
+        found = await figures_of(database, name, since_ms=since_ms, until_ms=until_ms)
     answer: dict[str, Any] = {
         "prompt": name,
         "since_ms": since_ms,

@@ -84,21 +84,21 @@ async def several(request: web.Request, store: PromptStore) -> Answer:
 
 
 async def show(request: web.Request, store: PromptStore) -> Answer:
-    return await store.show(_name(request))
+    return await store.show(name_in(request))
 
 
 async def versions(request: web.Request, store: PromptStore) -> Answer:
-    return {"versions": await store.versions(_name(request))}
+    return {"versions": await store.versions(name_in(request))}
 
 
 async def version(request: web.Request, store: PromptStore) -> Answer:
-    return await store.version(_name(request), request.match_info["version"])
+    return await store.version(name_in(request), request.match_info["version"])
 
 
 async def audit(request: web.Request, store: PromptStore) -> Answer:
     limit = _whole(request, "limit", _LISTED, most=MOST_LISTED)
     before = _whole(request, "before", 0, most=10**15) or None
-    name = _name(request) if "name" in request.match_info else None
+    name = name_in(request) if "name" in request.match_info else None
     changes = await store.audit(name, before=before, limit=limit)
     return {"changes": changes, "next": changes[-1]["seq"] if len(changes) == limit else None}
 
@@ -113,12 +113,12 @@ async def push(request: web.Request, store: PromptStore) -> Answer:
 
 async def activate(request: web.Request, store: PromptStore) -> Answer:
     asked = await _body(request, Activate)
-    return await store.activate(_name(request), _label(request), asked.version, author=asked.author)
+    return await store.activate(name_in(request), _label(request), asked.version, author=asked.author)
 
 
 async def rollback(request: web.Request, store: PromptStore) -> Answer:
     asked = await _body(request, Rollback)
-    return await store.rollback(_name(request), _label(request), author=asked.author, expected=asked.expected)
+    return await store.rollback(name_in(request), _label(request), author=asked.author, expected=asked.expected)
 
 
 async def split(request: web.Request, store: PromptStore) -> Answer:
@@ -126,31 +126,32 @@ async def split(request: web.Request, store: PromptStore) -> Answer:
     weights = {each.version: each.weight for each in asked.versions}
     if len(weights) < len(asked.versions):
         raise BadRequest("A version is named twice: name each once, with its weight.", param="versions")
-    return await store.split(_name(request), _label(request), weights, asked.sticky_by, author=asked.author)
+    return await store.split(name_in(request), _label(request), weights, asked.sticky_by, author=asked.author)
 
 
 async def stop(request: web.Request, store: PromptStore) -> Answer:
     asked = await _body(request, Change)
-    return await store.stop(_name(request), _label(request), author=asked.author)
+    return await store.stop(name_in(request), _label(request), author=asked.author)
 
 
 async def shadow(request: web.Request, store: PromptStore) -> Answer:
     asked = await _body(request, SetShadow)
-    return await store.shadow(_name(request), asked.shadow, author=asked.author)
+    return await store.shadow(name_in(request), asked.shadow, author=asked.author)
 
 
 async def archive(request: web.Request, store: PromptStore) -> Answer:
-    return await store.archive(_name(request), author=(await _body(request, Change)).author)
+    return await store.archive(name_in(request), author=(await _body(request, Change)).author)
 
 
 async def restore(request: web.Request, store: PromptStore) -> Answer:
-    return await store.restore(_name(request), author=(await _body(request, Change)).author)
+    return await store.restore(name_in(request), author=(await _body(request, Change)).author)
 
 
 # ------------------------------------------------------------------ what is asked
 
 
-def _name(request: web.Request) -> str:
+def name_in(request: web.Request) -> str:
+    """The name or id that the URL has. Raises NotFound for what can be neither."""
     return _tame(request.match_info["name"])
 
 

@@ -16,6 +16,7 @@ _HERE = "gateway.cli.prompts."
         "show": (_HERE + "look:show", "one prompt with its versions, or what one version says"),
         "diff": (_HERE + "look:diff", "what changed from one version to another, or to a file"),
         "audit": (_HERE + "look:audit", "who changed what, and when"),
+        "compare": (_HERE + "compare:compare", "what one version costs and does otherwise than another"),
         "activate": (_HERE + "labels:activate", "point a label at a version"),
         "rollback": (_HERE + "labels:rollback", "point a label where it pointed before"),
         "split": (_HERE + "labels:split", "share out a label's requests among versions, or stop that"),
