@@ -1,0 +1,81 @@
+"""`gateway prompts` against a gateway of several workers."""
+
+import asyncio
+import json
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from gateway.cli.main import main
+from tests.support.process import Process, serving
+
+CONFIG = """\
+server: {port: 0, admin: {port: 0, key: an-admin-key}, workers: 2}
+upstreams: {up: {base_url: "http://127.0.0.1:9"}}
+routes: [{name: default, upstream: up}]
+"""
+
+
+async def prompts(gw: Process, *args: str) -> Result:
+    argv = ["prompts", *args, "--admin", gw.admin_url]
+    return await asyncio.to_thread(CliRunner().invoke, main, argv, env={"GATEWAY_ADMIN_KEY": "an-admin-key"})
+
+
+def write(file: Path, text: str) -> str:
+    file.write_text(json.dumps({"name": file.stem, "messages": [{"role": "system", "content": text}]}))
+    return str(file)
+
+
+async def test_prompts_go_from_files_into_the_gateway_and_back(tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text(CONFIG)
+    folder = tmp_path / "prompts"
+    folder.mkdir()
+    bot, kind = folder / "bot.json", folder / "kind.json"
+    write(kind, "Be kind.")
+    async with serving(cwd=tmp_path) as gw:
+        assert "There are no prompts yet" in (await prompts(gw, "list")).stderr
+        pushed = await prompts(gw, "push", write(bot, "Be brief."), "--author", "ann")
+        assert pushed.stdout == f"bot  version 1  created  {bot}\n"
+        assert "To serve it: gateway prompts activate bot 1" in pushed.stderr
+        assert (await prompts(gw, "activate", "bot", "1")).stdout == "bot: production is 1\n"
+        write(bot, "Be brief and kind.")
+        folder_pushed = (await prompts(gw, "push", str(folder), "--json")).stdout
+        assert [(each["name"], each["status"]) for each in json.loads(folder_pushed)] == [
+            ("bot", "created"),
+            ("kind", "created"),
+        ]
+        again = (await prompts(gw, "push", str(folder), "--json")).stdout
+        assert {each["status"] for each in json.loads(again)} == {"unchanged"}
+
+        changed = await prompts(gw, "diff", "bot")
+        assert changed.exit_code == 1
+        assert "--- bot production\n+++ bot newest\n" in changed.stdout
+        assert '-      "content": "Be brief."' in changed.stdout
+        assert (await prompts(gw, "diff", "bot", "newest", str(bot))).exit_code == 0
+        assert "Be brief." in (await prompts(gw, "show", "bot", "production")).stdout
+        assert "1        " in (await prompts(gw, "show", "bot")).stdout
+
+        split = await prompts(gw, "split", "bot", "1=90", "2=10", "--by", "conversation")
+        assert split.stdout == "bot: production is 1 90%, 2 10% by conversation\n"
+        assert "1 90%, 2 10% by conversation" in (await prompts(gw, "list")).stdout
+        assert (await prompts(gw, "split", "bot", "--stop")).stdout == "bot: production is 1\n"
+        await prompts(gw, "activate", "bot", "2")
+        assert (await prompts(gw, "rollback", "bot")).stdout == "bot: production is 1\n"
+        assert "from the first" in (await prompts(gw, "rollback", "bot")).stderr
+        shadowed = await prompts(gw, "shadow", "bot", "2", "--share", "5")
+        assert shadowed.stdout == "bot: version 2 beside 5% of requests, $1 a day at most\n"
+        assert (await prompts(gw, "shadow", "bot", "--stop")).stdout == "bot: no shadow\n"
+        assert (await prompts(gw, "archive", "kind")).stdout == "kind: archived\n"
+        assert "kind" not in (await prompts(gw, "list")).stdout
+        assert (await prompts(gw, "archive", "kind", "--restore")).stdout == "kind: served again\n"
+        assert "rollback  production  2" in (await prompts(gw, "audit", "bot")).stdout
+
+        pulled = tmp_path / "pulled"
+        assert "2 prompts in" in (await prompts(gw, "pull", str(pulled))).stderr
+        back = (await prompts(gw, "push", str(pulled), "--json")).stdout
+        assert [each["status"] for each in json.loads(back)] == ["unchanged", "unchanged"]
+
+        assert "no prompt 'nobody'" in (await prompts(gw, "show", "nobody")).stderr
+        assert "expected VERSION=WEIGHT" in (await prompts(gw, "split", "bot", "1:90", "2:10")).stderr
+        bot.write_text('{"name": "bot"}')
+        assert "bot.json" in (await prompts(gw, "push", str(bot))).stderr
