@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import select
+import stat
 import threading
 from collections import deque
 from collections.abc import Collection, Mapping
@@ -29,8 +30,11 @@ from gateway.record import Record
 LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 BATCH_S = 0.05
 """How long lines gather before they are written; the most a line is late."""
-ATOMIC_BYTES = 4096
+PIPE_BYTES = 4096
 """Linux writes so much to a pipe in one piece (PIPE_BUF in pipe(7)): workers that share stderr never mix lines."""
+FILE_BYTES = 1 << 16
+"""To a file it writes anything in one piece (see write(2): the offset is locked meanwhile), and the fewer writes the
+better: after each, this thread and the event loop's contend for the interpreter."""
 STDERR = 2
 CLOSE_S = 2.0
 """How long `close` waits for a reader that has stopped reading."""
@@ -111,6 +115,7 @@ class LineWriter:
         self._refused = 0
         self._failed = 0
         self._fd = fd
+        self._most_bytes = FILE_BYTES if stat.S_ISREG(os.fstat(fd).st_mode) else PIPE_BYTES
         self._queue: deque[bytes] = deque()
         self._queue_lines = queue_lines
         self._wake = threading.Event()
@@ -153,7 +158,7 @@ class LineWriter:
             self._wake.wait()
             self._closing.wait(BATCH_S)
             self._wake.clear()
-            while batch := _take(self._queue):
+            while batch := _take(self._queue, self._most_bytes):
                 self._write(batch)
             if self._closing.is_set():
                 return
@@ -205,10 +210,9 @@ class AccessLog:
             self._lines.put(access_line(record, self._redact))
 
 
-def _take(queue: deque[bytes]) -> list[bytes]:
-    """The oldest lines, at least one if there is any, and no more than go out in one piece."""
+def _take(queue: deque[bytes], room: int) -> list[bytes]:
+    """The oldest lines, at least one if there is any, and no more than `room` bytes of them."""
     batch: list[bytes] = []
-    room = ATOMIC_BYTES
     while queue and (not batch or len(queue[0]) <= room):
         batch.append(queue.popleft())
         room -= len(batch[-1])

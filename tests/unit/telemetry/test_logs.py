@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -236,3 +237,25 @@ def test_whoever_stops_reading_stderr_stops_nobody(
     for _ in range(5_000):  # a pipe holds some 500 of them
         root_logger.warning("loud")
     root_logger.handlers[0].close()
+
+
+@pytest.mark.parametrize(("is_file", "most"), [(True, 64), (False, 4)])
+async def test_lines_leave_in_pieces_that_nobody_elses_come_between(
+    is_file: bool, most: int, pipe: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def written(fd: int, data: bytes) -> int:
+        sizes.append(len(data))
+        return len(data)
+
+    fd = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT) if is_file else pipe[1]
+    monkeypatch.setattr(os, "write", written)
+    async with AccessLog(fd) as log:
+        for _ in range(200):
+            log.write(record(status=200))
+    if is_file:
+        os.close(fd)
+    length = len(access_line(record(status=200)))
+    assert sum(sizes) == 200 * length
+    assert max(sizes) == most * 1024 // length * length
