@@ -24,6 +24,7 @@ from gateway.auth.issued import IssuedKeys
 from gateway.auth.rights import Callers
 from gateway.cache.lookup import Cache
 from gateway.cache.purge import pattern
+from gateway.cache.semantic import SemanticIndex
 from gateway.cache.shared import SharedStore
 from gateway.catalog import Catalog
 from gateway.clock import Clock
@@ -45,7 +46,10 @@ from gateway.sql import Database, NoTable
 from gateway.steps.books import Books
 from gateway.steps.forward import Forwarder
 from gateway.steps.kept import Kept
+from gateway.steps.own_calls import OwnCalls
 from gateway.steps.prompted import Prompted
+from gateway.steps.semantic import KIND as SEMANTIC_CALLS
+from gateway.steps.semantic import Semantic
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.tracing import Tracer
 from gateway.tokens.encodings import DEFAULT, Encodings, encoding_name
@@ -146,7 +150,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
         }
         cache, admission_store, kv = await stack.enter_async_context(
             lasting.shared(
-                ("store", config.store, config.store_timeout_s, config.cache),
+                ("store", config.store, config.store_timeout_s, config.cache.memory_mb),
                 partial(_stores, config, clock, metrics),
             )
         )
@@ -188,6 +192,9 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
             Learning(config, router, labels, identifier, upstreams, prices, clock, observe, opinions=opinions)
         )
 
+        own_calls = OwnCalls(SEMANTIC_CALLS, upstreams, prices, clock, observe)
+        semantic = await _semantic(config, lasting, cache, own_calls, stack)
+
         def come_into_force() -> None:
             if lasting.health is not None:
                 upstreams.health.adopt(lasting.health)
@@ -200,9 +207,10 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
             _read_of_database(metrics, ledger, issued, prompts)
             _read_of_router(metrics, router, learning, labels)
             metrics.gauge("gateway_prompt_feedback_dropped_total", lambda: {(): opinions.dropped if opinions else 0})
+            _read_of_semantic(metrics, semantic)
 
         books = Books(lasting.counter, prices, config.unknown_price)
-        kept = Kept(cache, admission, upstreams, clock, keeps_ledger=config.ledger != "none")
+        kept = Kept(cache, admission, upstreams, clock, semantic, keeps_ledger=config.ledger != "none")
         pipeline = Pipeline(
             identifier=identifier,
             prompted=Prompted(Reader(config.server.max_json_nodes), lasting.counter, prompts),
@@ -236,8 +244,9 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
                 "prompts.refresh": partial(_refresh_prompts, prompts),
                 "budgets": partial(_budgets, admission),
                 "route.explain": Explainer(config.routes, router, lasting.counter, prices).explain,
-                "cache.stats": partial(_cache_stats, cache, metrics),
+                "cache.stats": partial(_cache_stats, cache, metrics, semantic),
                 "cache.purge": partial(_purge, cache, config, issued),
+                "cache.reopen": partial(_reopen, semantic),
             },
             come_into_force=come_into_force,
             use=Use(),
@@ -249,8 +258,21 @@ async def _status(config_hash: str, clock: Clock, started_at: float, _: Mapping[
     return {"pid": os.getpid(), "config": config_hash, "uptime_s": round(clock.wall() - started_at, 1)}
 
 
-async def _cache_stats(cache: Cache, metrics: Metrics, _: Mapping[str, Any]) -> dict[str, Any]:
-    return {"pid": os.getpid(), **cache.stats(), "routes": metrics.cache_figures()}
+async def _cache_stats(
+    cache: Cache, metrics: Metrics, semantic: Semantic | None, _: Mapping[str, Any]
+) -> dict[str, Any]:
+    found = {"pid": os.getpid(), **cache.stats(), "routes": metrics.cache_figures()}
+    return found if semantic is None else {**found, "semantic": semantic.stats()}
+
+
+async def _reopen(semantic: Semantic | None, asked: Mapping[str, Any]) -> bool:
+    """Put the semantic cache of a `route` on trial again; BadRequest where it has none."""
+    routes = () if semantic is None else semantic.routes
+    if semantic is None or asked["route"] not in routes:
+        there = ", ".join(routes) or "none"
+        raise BadRequest(f"No route '{asked['route']}' has a semantic cache; there are: {there}.", param="route")
+    semantic.reopen(asked["route"])
+    return True
 
 
 async def _purge(cache: Cache, config: Config, issued: IssuedKeys | None, asked: Mapping[str, Any]) -> bool:
@@ -449,6 +471,37 @@ async def _stores(
         async with Cache(clock, local_bytes=local_bytes, shared=SharedStore(kv, clock)) as cache:
             _read_of_cache(metrics, cache)
             yield cache, RedisAdmissionStore(kv), kv
+
+
+async def _semantic(
+    config: Config, lasting: Lasting, cache: Cache, calls: OwnCalls, stack: AsyncExitStack
+) -> Semantic | None:
+    """None where no route has one. Its index goes on over a reload that leaves the `cache` section as it was."""
+    embeddings = config.cache.embeddings
+    if embeddings is None or not any(route.cache and route.cache.semantic for route in config.routes):
+        return None
+
+    @asynccontextmanager
+    async def indexed() -> AsyncIterator[SemanticIndex]:
+        index = await asyncio.to_thread(SemanticIndex, int(embeddings.memory_mb * _MB))  # loads numpy
+        cache.on_purge.append(index.hear)
+        try:
+            yield index
+        finally:
+            cache.on_purge.remove(index.hear)
+
+    key = ("semantic", config.store, config.store_timeout_s, config.cache)
+    index = await stack.enter_async_context(lasting.shared(key, indexed))
+    return await stack.enter_async_context(Semantic(config, index, cache, calls, lasting.clock))
+
+
+def _read_of_semantic(metrics: Metrics, semantic: Semantic | None) -> None:
+    metrics.gauge("gateway_semantic_lookups_total", lambda: dict(semantic.lookups) if semantic else {})
+    metrics.gauge("gateway_semantic_checks_total", lambda: dict(semantic.checks) if semantic else {})
+    metrics.gauge("gateway_semantic_wrong_ratio", lambda: semantic.ratios() if semantic else {})
+    metrics.gauge("gateway_semantic_state", lambda: semantic.states() if semantic else {})
+    metrics.gauge("gateway_semantic_vectors", lambda: {(): semantic.stats()["vectors"]} if semantic else {})
+    metrics.gauge("gateway_semantic_bytes", lambda: {(): semantic.stats()["vector_bytes"]} if semantic else {})
 
 
 def _read_of_cache(metrics: Metrics, cache: Cache) -> None:

@@ -148,6 +148,8 @@ class Pipeline:
                 raise self.admission.too_fast(record.caller, route.name)
             async with self.admission.admit(record.caller, route.name, demand, record.standing) as grant:
                 try:
+                    if found and found.asked and await self.kept.give_alike(turn, request, decision, found):
+                        return
                     await self.forwarder.forward(turn, request, route, decision, found, grant)
                     self.waste.offer(record, request)
                     self.learning.offer(turn.endpoint, request, route, record)

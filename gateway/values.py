@@ -30,6 +30,11 @@ CacheOutcome = Literal["hit", "miss", "coalesced", "stale", "bypass"]
 and an answer that is no longer fresh was served."""
 
 
+OWN_CALLS = ("shadow", "semantic")
+"""What calls are booked under, as their endpoint and their key, that the gateway makes of itself: to compare tiers, and
+to find out which questions are alike."""
+
+
 def printable(name: str) -> str:
     """`name` as whatever keeps it takes it: clients make models up, with half a surrogate or a NUL in them, or 8 MB
     long."""

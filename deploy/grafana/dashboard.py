@@ -419,13 +419,43 @@ CACHE = Row(
             (
                 (
                     ratio(
-                        rate("gateway_cache_requests_total", f'{R}, result=~"hit|coalesced|stale"'),
+                        rate("gateway_cache_requests_total", f'{R}, result=~"hit|semantic|coalesced|stale"'),
                         rate("gateway_cache_requests_total"),
                     ),
                     "{{route}}",
                 ),
             ),
             most=1,
+        ),
+        Panel(
+            "Semantic: misses",
+            "ops",
+            "What became of misses on routes with a semantic cache. check: found, and asked all the same to compare.",
+            ((rare("gateway_semantic_lookups_total", R, "result"), "{{result}}"),),
+        ),
+        Panel(
+            "Semantic: wrong answers",
+            "percentunit",
+            "Share of the latest comparisons whose answers differ, with its 95% interval; and the state: 0 on trial,"
+            " 1 open, 2 closed.",
+            (
+                (f"max by (route, bound) (gateway_semantic_wrong_ratio{{{R}}})", "{{route}} {{bound}}"),
+                (f"max by (route) (gateway_semantic_state{{{R}}})", "{{route}} state"),
+            ),
+        ),
+        Panel(
+            "Semantic: comparisons and vectors",
+            "short",
+            "Answers compared a second, what the vector of a question is waited for, and the index in memory.",
+            (
+                (rare("gateway_semantic_checks_total", R, "result"), "{{result}}"),
+                (
+                    f"histogram_quantile(0.99, {rate('gateway_semantic_embedding_seconds_bucket', R, 'le')})",
+                    "p99 seconds",
+                ),
+                ("sum(gateway_semantic_vectors) or vector(0)", "vectors"),
+                ("sum(gateway_semantic_bytes) or vector(0)", "bytes"),
+            ),
         ),
         Panel(
             "Kept in memory",

@@ -77,7 +77,12 @@ def row_of(record: Record, writer: int, seq: int) -> Row:
         cost.source if cost else None,
         record.price_unknown,
         *(
-            (saved.get("cache", 0), saved.get("coalesced", 0), saved.get("tier", 0), saved.get("trim", 0))
+            (
+                saved.get("cache", 0) + saved.get("semantic", 0),
+                saved.get("coalesced", 0),
+                saved.get("tier", 0),
+                saved.get("trim", 0),
+            )
             if saved
             else _NOTHING_SAVED
         ),

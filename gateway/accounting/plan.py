@@ -199,7 +199,7 @@ class Replay:
         """A request that comes while the answer is still being made shares it."""
         if policy.ttl_ms is None or asked.cache_key is None:
             return False
-        if asked.cache_detail is None:
+        if asked.cache_detail in (None, "semantic"):  # the latter was no repeat, and may be one here
             made_ms = self._stored.get((asked.cache_key, tier))
             if made_ms is not None and asked.at_ms - made_ms < policy.ttl_ms:
                 return True

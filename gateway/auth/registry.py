@@ -111,7 +111,9 @@ class KeyRegistry:
         if key.name in self._callers.by_name:
             found.append(f"name: expected one of its own, got that of a key in the configuration, '{key.name}'")
         if is_reserved(key.name):
-            found.append(f"name: '{key.name}' is kept for callers without a key and shadow calls; choose another")
+            found.append(
+                f"name: '{key.name}' is kept for callers without a key and calls of the gateway's own; choose another"
+            )
         if key.until_s <= self._clock.wall():
             found.append("expires_at: expected a time to come")
         return found

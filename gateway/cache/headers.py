@@ -6,13 +6,23 @@ from gateway.cache.lookup import Hit
 from gateway.values import CacheOutcome
 from gateway.wire.headers import Pairs
 
+SEMANTIC = "semantic"
+"""The detail of a hit that was another question's answer."""
 
-def hit_headers(hit: Hit) -> Pairs:
-    """Both in whole seconds; `ttl` is how much longer the answer counts as fresh, below 0 where it is stale."""
+
+def hit_headers(hit: Hit, similarity: float | None = None) -> Pairs:
+    """Both in whole seconds; `ttl` is how much longer the answer counts as fresh, below 0 where it is stale.
+
+    With a `similarity` it is the answer to another question, which is only like this one.
+    """
     status = f"gateway; hit; ttl={floor(hit.ttl_left_s)}"
     if hit.ttl_left_s <= 0:
         status += "; detail=stale_if_error"
-    return [("Cache-Status", status), ("Age", str(int(hit.age_s)))]
+    pairs = [("Cache-Status", status), ("Age", str(int(hit.age_s)))]
+    if similarity is not None:
+        pairs[0] = ("Cache-Status", f"{status}; detail={SEMANTIC}")
+        pairs.append(("x-gateway-similarity", f"{similarity:.4f}"))
+    return pairs
 
 
 def forward_headers(outcome: CacheOutcome | None, detail: str | None, *, is_stored: bool) -> Pairs:

@@ -11,7 +11,7 @@ share (`shared.py`), in this order.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Self
 
 from gateway.cache.directives import Directives
@@ -89,6 +89,8 @@ class Cache:
         self._flights: dict[str, AnyFlight] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         """Writes, releases and sweeps under way."""
+        self.on_purge: list[Callable[[str, int], None]] = []
+        """Told what was purged, here or elsewhere, and when."""
 
     async def __aenter__(self) -> Self:
         if self._shared is not None:
@@ -299,6 +301,8 @@ class Cache:
         if kind == "purged":
             self._purges.add(which, at_ms)
             self._local.drop_all(lambda name: covers(which, name))
+            for listener in self.on_purge:
+                listener(which, at_ms)
         elif kind == "replaced":
             stored = self._local.get(which)
             if stored is not None and stored.asked_ms < at_ms:

@@ -9,7 +9,7 @@ from gateway.cli.admin import AdminApi, admin_option
 from gateway.values import NANO
 
 _MB = 1 << 20
-_TITLES = ("route", "hits", "coalesced", "stale", "misses", "bypassed", "hit %", "$ saved")
+_TITLES = ("route", "hits", "semantic", "coalesced", "stale", "misses", "bypassed", "hit %", "$ saved")
 
 
 @click.group()
@@ -32,7 +32,7 @@ def stats(admin: str, as_json: bool) -> None:
     if as_json:
         click.echo(orjson.dumps(found).decode())
         return
-    click.echo("{:20} {:>9} {:>9} {:>7} {:>9} {:>9} {:>6} {:>12}".format(*_TITLES))
+    click.echo("{:20} {:>9} {:>9} {:>9} {:>7} {:>9} {:>9} {:>6} {:>12}".format(*_TITLES))
     for route, figures in sorted(found["routes"].items()):
         click.echo(_row(route, figures))
     for process in found["processes"]:
@@ -41,16 +41,39 @@ def stats(admin: str, as_json: bool) -> None:
             f"process {process['pid']}: {process['entries']:,} answers in memory, {process['bytes'] / _MB:,.1f} MB, "
             f"{process['flights']:,} calls under way{state}"
         )
+        for route, standing in process.get("semantic", {}).get("routes", {}).items():
+            click.echo(_semantic_row(process["pid"], route, standing))
 
 
 def _row(route: str, figures: dict[str, int]) -> str:
-    answered = figures["hit"] + figures["coalesced"] + figures["stale"]
+    answered = figures["hit"] + figures["semantic"] + figures["coalesced"] + figures["stale"]
     asked = answered + figures["miss"] + figures["bypass"]
     share = f"{answered / asked:6.1%}" if asked else "     -"
     return (
-        f"{route:20} {figures['hit']:>9,} {figures['coalesced']:>9,} {figures['stale']:>7,} {figures['miss']:>9,} "
-        f"{figures['bypass']:>9,} {share} {figures['saved_nanousd'] / NANO:>12,.6f}"
+        f"{route:20} {figures['hit']:>9,} {figures['semantic']:>9,} {figures['coalesced']:>9,} "
+        f"{figures['stale']:>7,} {figures['miss']:>9,} {figures['bypass']:>9,} {share}"
+        f" {figures['saved_nanousd'] / NANO:>12,.6f}"
     )
+
+
+def _semantic_row(pid: int, route: str, standing: dict[str, Any]) -> str:
+    state = {"trial": "on trial, serves nothing yet", "open": "open", "closed": "CLOSED, serves nothing"}
+    return (
+        f"process {pid}: semantic cache of {route}: {state[standing['state']]}; {standing['wrong']} of"
+        f" {standing['checks']} compared answers were wrong (95%: {standing['low']:.1%} to {standing['high']:.1%})"
+    )
+
+
+@cache.command()
+@click.option("--route", required=True, help="Of this route.")
+@admin_option
+def reopen(admin: str, route: str) -> None:
+    """Put a semantic cache that closed itself back on trial.
+
+    What it compared so far is forgotten. It serves again once enough answers proved right.
+    """
+    AdminApi(admin).post("/admin/cache/reopen", {"route": route})
+    click.echo(f"on trial again: {route}")
 
 
 @cache.command()

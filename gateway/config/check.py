@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from gateway.config.model import Config, Match, Rights, Route
 from gateway.config.money import Budget
 from gateway.config.problem import Path, Problem, did_you_mean, quoted
-from gateway.values import Target
+from gateway.values import OWN_CALLS, Target
 
 
 def cross_check(config: Config) -> list[Problem]:
@@ -22,6 +22,7 @@ def cross_check(config: Config) -> list[Problem]:
     rules = (
         _names,
         _tiers,
+        _embeddings,
         _routes,
         _keys,
         _budgets,
@@ -75,13 +76,16 @@ def _unknown_route(path: Path, name: str, config: Config) -> Iterator[Problem]:
 def _tiers(config: Config) -> Iterator[Problem]:
     for tier, targets in config.tiers.items():
         for i, text in enumerate(targets):
-            path: Path = ("tiers", tier, i)
-            target = Target.parse(text)
-            if target.upstream and target.model:
-                yield from _unknown_upstream(path, target.upstream, config)
-            else:
-                example = f"{next(iter(config.upstreams))}/gpt-5-mini"
-                yield Problem(path, f"expected upstream/model, such as {example!r}", got=quoted(text))
+            yield from _target(("tiers", tier, i), text, config)
+
+
+def _target(path: Path, text: str, config: Config) -> Iterator[Problem]:
+    target = Target.parse(text)
+    if target.upstream and target.model:
+        yield from _unknown_upstream(path, target.upstream, config)
+    else:
+        example = f"{next(iter(config.upstreams))}/gpt-5-mini"
+        yield Problem(path, f"expected upstream/model, such as {example!r}", got=quoted(text))
 
 
 def _routes(config: Config) -> Iterator[Problem]:
@@ -98,6 +102,7 @@ def _routes(config: Config) -> Iterator[Problem]:
             yield from _unknown_team((*path, "match", "teams", j), team, config)
         yield from _route_agrees_with_itself(route, path)
         yield from _learns(route, path, config)
+        yield from _is_semantic(route, path, config)
 
 
 def _route_agrees_with_itself(route: Route, path: Path) -> Iterator[Problem]:
@@ -120,15 +125,35 @@ def _learns(route: Route, path: Path, config: Config) -> Iterator[Problem]:
         yield from _unknown_upstream((*path, "router", "shadow", "judge_model"), target.upstream, config)
 
 
+def _embeddings(config: Config) -> Iterator[Problem]:
+    if config.cache.embeddings is not None:
+        yield from _target(("cache", "embeddings", "target"), config.cache.embeddings.target, config)
+
+
+def _is_semantic(route: Route, path: Path, config: Config) -> Iterator[Problem]:
+    semantic = route.cache.semantic if route.cache is not None else None
+    if semantic is None:
+        return
+    place = (*path, "cache", "semantic")
+    if config.cache.embeddings is None:
+        text = "expected `cache.embeddings`, the model that turns questions into vectors"
+        yield Problem(place, text, rests_on=(("cache", "embeddings"),))
+    if semantic.judge_model is not None:
+        yield from _target((*place, "judge_model"), semantic.judge_model, config)
+    if config.auth == "passthrough":
+        text = "has no effect under auth: passthrough: there are no credentials of ours to call with"
+        yield Problem(place, text, is_warning=True, rests_on=(("auth",),))
+
+
 def is_reserved(name: str) -> bool:
-    """Whether callers without a key of ours, or the shadow calls, are booked under `name`."""
-    return name in ("anonymous", "shadow") or name.startswith("client-")
+    """Whether callers without a key of ours, or calls of our own, are booked under `name`."""
+    return name in ("anonymous", *OWN_CALLS) or name.startswith("client-")
 
 
 def _keys(config: Config) -> Iterator[Problem]:
     for i, key in enumerate(config.keys):
         if is_reserved(key.name):
-            text = "expected another name: `anonymous`, `shadow` and `client-…` stand for what has no key"
+            text = "expected another name: `anonymous`, `shadow`, `semantic` and `client-…` stand for what has no key"
             yield Problem(("keys", i, "name"), text, got=quoted(key.name))
         yield from _rights(("keys", i), key, config)
 

@@ -160,6 +160,33 @@ class Tokens(Section):
     trim: Literal["none", "trailing", "all"] = Field("none", description="whitespace that would be paid for")
 
 
+class Semantic(Section):
+    """Present: answers to questions that mean the same are served too, once that has proved right often enough."""
+
+    threshold: float = Field(0.97, ge=0.5, le=1, description="the least cosine of two questions that share an answer")
+    check: float = Field(
+        0.05, gt=0, le=1, description="share of the hits that go to the model all the same, to compare the answers"
+    )
+    least_checks: int = Field(
+        50, ge=1, le=1000, description="comparisons before anything is served, and before the level may close"
+    )
+    max_wrong: float = Field(
+        0.02, ge=0, lt=1, description="share of wrong answers in the latest 1,000 comparisons above which it closes"
+    )
+    judge: Literal["similarity", "agreement", "model"] = Field("similarity", description="how two answers are compared")
+    same_from: float = Field(
+        0.6, gt=0, le=1, description="share of words in common from which answers are the same, for judge: similarity"
+    )
+    judge_model: str | None = Field(None, description="upstream/model that compares them, for judge: model")
+    judge_usd_per_day: float = Field(1, gt=0, le=100_000, description="for the judge model, of each process")
+
+    @model_validator(mode="after")
+    def _judge_and_model(self) -> "Semantic":
+        if (self.judge == "model") != (self.judge_model is not None):
+            raise ValueError("expected judge_model with judge: model, and only there")
+        return self
+
+
 class CachePolicy(Section):
     """Present: answers of this route are cached."""
 
@@ -169,6 +196,21 @@ class CachePolicy(Section):
     stale_if_error_s: int = Field(
         0, ge=0, le=31_536_000, description="how long after ttl_s an answer is served where the upstream fails"
     )
+    semantic: Semantic | None = None
+
+
+class Embeddings(Section):
+    """What turns questions into vectors, for routes with `cache.semantic`."""
+
+    target: str = Field(examples=["openai/text-embedding-3-small"], description="upstream/model")
+    dimensions: int | None = Field(
+        None, ge=8, le=16_384, description="asked of models that can shorten their vectors; default: the model's own"
+    )
+    timeout_s: Seconds = Field(0.3, description="after it the request goes on without")
+    concurrent: int = Field(
+        32, ge=1, le=1000, description="calls at a time, of each process; beyond, requests go without"
+    )
+    memory_mb: float = Field(64, gt=0, le=65_536, description="vectors kept in each process")
 
 
 class Cache(Section):
@@ -177,6 +219,7 @@ class Cache(Section):
     memory_mb: float = Field(
         64, ge=0, le=65_536, description="answers kept in each process, in front of the store; with store: memory, all"
     )
+    embeddings: Embeddings | None = None
 
 
 class Route(Section):

@@ -14,7 +14,13 @@ _SELECTORS = ("route", "key", "team")
 
 
 def serve_cache(app: web.Application) -> None:
-    app.add_routes([web.get("/admin/cache", stats), web.post("/admin/cache/purge", purge)])
+    app.add_routes(
+        [
+            web.get("/admin/cache", stats),
+            web.post("/admin/cache/purge", purge),
+            web.post("/admin/cache/reopen", reopen),
+        ]
+    )
 
 
 async def purge(request: web.Request) -> web.Response:
@@ -22,6 +28,15 @@ async def purge(request: web.Request) -> web.Response:
     asked = _checked(parse_object(await request.read(), max_nodes=_MAX_NODES))
     processes = await request.app[CREW].ask("cache.purge", asked)
     return json_response({"purged": asked, "processes": len(processes)})
+
+
+async def reopen(request: web.Request) -> web.Response:
+    """Put a route's semantic cache on trial again, in every process."""
+    asked = parse_object(await request.read(), max_nodes=_MAX_NODES)
+    if asked.keys() != {"route"} or not isinstance(asked["route"], str):
+        raise BadRequest('Say which route, and nothing else: {"route": "NAME"}.', param="route")
+    processes = await request.app[CREW].ask("cache.reopen", asked)
+    return json_response({"reopened": asked["route"], "processes": len(processes)})
 
 
 async def stats(request: web.Request) -> web.Response:

@@ -65,6 +65,12 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         ),
         failures=(400, 503),
     ),
+    ("POST", "/admin/cache/reopen"): Operation(
+        "Put a route's semantic cache, which may have closed itself, on trial again.",
+        _ANY,
+        body=_object(route={"type": "string"}),
+        failures=(400,),
+    ),
     ("POST", "/admin/keys"): Operation(
         "Issue a key. Its secret is in this answer and nowhere else.",
         _ref("KeyWithSecret"),

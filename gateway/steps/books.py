@@ -94,8 +94,8 @@ class Books:
         book(record, Usage(prompt_tokens(record), 0), self.prices, source="estimated")
 
     def settle(self, grant: Grant, record: Record) -> None:
-        """Charge `grant` with what is known to have been used; nothing while that is nothing."""
-        if record.usage is not None:
+        """Charge `grant` with what is known to have been used; nothing while that is nothing, or was used before."""
+        if record.usage is not None and record.cache != "hit":
             rates = self.prices.rates(record.target) if record.target is not None else None
             used = record.usage.input + record.usage.output
             grant.settle(used, charged_nanousd(record.cost, record.usage, rates))

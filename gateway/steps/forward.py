@@ -104,7 +104,7 @@ class Forwarder:
                 self.books.book_prompt(record)
             raise
         finally:
-            record.upstream_s = self.clock.monotonic() - began
+            record.upstream_s += self.clock.monotonic() - began
 
     def _outgoing(self, turn: Turn, request: Request) -> Outgoing:
         record = turn.record

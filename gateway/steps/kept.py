@@ -8,13 +8,14 @@ from gateway.admission.admit import HIT, Admission
 from gateway.cache.directives import directives_in
 from gateway.cache.entry import Entry, Stored
 from gateway.cache.flight import Flight
-from gateway.cache.headers import hit_headers
+from gateway.cache.headers import SEMANTIC, hit_headers
 from gateway.cache.key import CacheKey, bypass_reason, cache_key, scope_of, would_be_key
 from gateway.cache.lookup import Cache, Follow, Hit, Lead
 from gateway.clock import Clock
 from gateway.config.model import CachePolicy, Route
 from gateway.errors import CacheMissRequired
 from gateway.record import Record
+from gateway.steps.semantic import Asked, Semantic
 from gateway.steps.turn import STREAM_TYPE, Turn
 from gateway.upstream.call import Answer, Upstreams
 from gateway.upstream.relay import Relay
@@ -50,6 +51,8 @@ class Slot:
     """None: nobody may."""
     stale: Stored | None = None
     """What is there, and no longer fresh."""
+    asked: Asked | None = None
+    """Its question, on routes where an answer to one that means the same will do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Kept:
     admission: Admission
     upstreams: Upstreams
     clock: Clock
+    semantic: Semantic | None
     keeps_ledger: bool
     """Then requests that no cache looks at are hashed as well: `gateway plan` tells what one would have hit."""
 
@@ -90,12 +94,38 @@ class Kept:
             if directives.may_store:
                 slot = Slot(key, route.cache)
                 if isinstance(found, Lead):
-                    slot = Slot(key, route.cache, found.flight, found.stale)
+                    asked = self._asked(turn, route.cache, scope, beta)
+                    slot = Slot(key, route.cache, found.flight, found.stale, asked)
             reason = found.detail
         record.cache, record.cache_detail = ("miss", None) if reason is None else ("bypass", reason)
         if directives.only_if_cached:
             raise CacheMissRequired
         return slot
+
+    def _asked(self, turn: Turn, policy: CachePolicy, scope: str, beta: str) -> Asked | None:
+        if policy.semantic is None or self.semantic is None:
+            return None
+        caller = turn.record.caller
+        if caller is None or caller.has_own_credentials:  # we have none to call with, and no upstream has checked these
+            return None
+        return Asked(policy.semantic, turn.endpoint, scope, beta)
+
+    async def give_alike(self, turn: Turn, request: Request, decision: Decision, slot: Slot) -> bool:
+        """Answer with what was said to a question that means the same; whether that was done."""
+        record = turn.record
+        assert self.semantic is not None
+        assert slot.asked is not None
+        directives = turn.incoming.once(directives_in)
+        found = await self.semantic.find(record, request, decision, slot.key, slot.asked, directives)
+        if found is None:
+            return False
+        if slot.flight is not None:
+            slot.flight.ground()  # who waits for it looks for themselves: this answer is not under its name
+        entry = found.hit.entry
+        record.cache, record.cache_detail = "hit", SEMANTIC
+        record.saved_nanousd[SEMANTIC] = entry.cost_nanousd
+        await turn.give(request, entry, hit_headers(found.hit, found.similarity))
+        return True
 
     def _apart(self, caller: Caller, request: Request, decision: Decision) -> str:
         """What identical requests must have in common to share an upstream call, though not to share an answer: the
@@ -210,6 +240,8 @@ class Kept:
                 max_bytes=max_bytes,
                 flight=slot.flight,
             )
+            if slot.asked is not None and self.semantic is not None and stored is not None:
+                self.semantic.learn(record, slot.key, slot.asked, entry.body)
         if slot.flight is not None:
             slot.flight.land(Landed(entry, answer))
         return stored is not None

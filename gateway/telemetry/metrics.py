@@ -13,13 +13,10 @@ from gateway import __version__
 from gateway.record import Record
 from gateway.telemetry.instruments import Counter, Exposition, Histogram, Instrument, Read, Reading
 from gateway.telemetry.prompts import PromptMetrics
-from gateway.values import NANO, Target
+from gateway.values import NANO, OWN_CALLS, Target
 
 NONE = "none"
 """The label of what a request did not come to: no route matched, no tier was chosen, no model answered."""
-
-SHADOW = "shadow"
-"""What calls stand under that the gateway makes of itself, to compare tiers."""
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 OVERHEAD_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
@@ -28,7 +25,7 @@ RATIOS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1, 1.001, 1.01, 1.02, 1.05, 1.
 """Fine around 1, so that an exact count (0.999 < ratio <= 1) stands apart."""
 NEAR_CONTEXT = 0.8
 """Share of a model's context window from which a prompt counts as near its end."""
-CACHE_RESULTS = ("hit", "coalesced", "stale", "miss", "bypass")
+CACHE_RESULTS = ("hit", "semantic", "coalesced", "stale", "miss", "bypass")
 PROBABILITIES = tuple(n / 20 for n in range(1, 21))
 
 
@@ -89,9 +86,9 @@ class Metrics:
         )
         self.saved = Counter(
             "gateway_saved_usd_total",
-            "Dollars not spent. reason: cache (what the stored answer had cost), coalesced (what the shared call"
-            " cost), tier (against the expensive tier's first target for the same tokens), trim (what was trimmed and"
-            " dropped from prompts, at the input price).",
+            "Dollars not spent. reason: cache (what the stored answer had cost), semantic (likewise, of a question"
+            " that means the same), coalesced (what the shared call cost), tier (against the expensive tier's first"
+            " target for the same tokens), trim (what was trimmed and dropped from prompts, at the input price).",
             ("route", "reason"),
             parts=NANO,
         )
@@ -157,8 +154,9 @@ class Metrics:
         # ---------------------------------------------------------- decisions
         self.cache = Counter(
             "gateway_cache_requests_total",
-            "Requests on routes with a cache, by result: hit, miss, coalesced (answered by the call that an identical"
-            " request was making), stale (the upstream failed), bypass.",
+            "Requests on routes with a cache, by result: hit, semantic (a hit by a question that means the same), miss,"
+            " coalesced (answered by the call that an identical request was making), stale (the upstream failed),"
+            " bypass.",
             ("route", "result"),
         )
         self.decisions = Counter(
@@ -171,6 +169,12 @@ class Metrics:
             "The classifier's probability that the expensive tier is needed, where it was asked.",
             ("route",),
             bounds=PROBABILITIES,
+        )
+        self.embedding = Histogram(
+            "gateway_semantic_embedding_seconds",
+            "What a request waited for its question's vector, answered in time or not.",
+            ("route",),
+            bounds=OVERHEAD_SECONDS,
         )
         # ---------------------------------------------------------- upstreams
         self.attempts = Counter(
@@ -197,6 +201,33 @@ class Metrics:
             ),
             Reading("gateway_cache_entries", "Cached answers in the memory of the process."),
             Reading("gateway_cache_bytes", "Memory they take."),
+            Reading(
+                "gateway_semantic_lookups_total",
+                "Misses on routes with a semantic cache, by what came of them: hit, check (found, and the model asked"
+                " all the same), none, unclear (no plain question), closed; failed, timeout, busy (no vector).",
+                ("route", "result"),
+                kind="counter",
+            ),
+            Reading(
+                "gateway_semantic_checks_total",
+                "Answers compared with what a semantic hit would have served: same, different; unjudged, no_budget,"
+                " crowded, too_large (left out).",
+                ("route", "result"),
+                kind="counter",
+            ),
+            Reading(
+                "gateway_semantic_wrong_ratio",
+                "Share of the latest comparisons whose answers differ. bound: measured; low and high of the 95%"
+                " interval. Of several processes the worst.",
+                ("route", "bound"),
+            ),
+            Reading(
+                "gateway_semantic_state",
+                "0 on trial: all is compared and nothing served; 1 open; 2 closed, since too many answers were wrong.",
+                ("route",),
+            ),
+            Reading("gateway_semantic_vectors", "Questions in the semantic index of the process."),
+            Reading("gateway_semantic_bytes", "Memory they take."),
             Reading("gateway_in_flight_requests", "Requests that are being served."),
             Reading("gateway_store_up", "1 if the store answered the last command, else 0."),
             Reading(
@@ -331,8 +362,10 @@ class Metrics:
         tier = record.decision.tier if record.decision else NONE
         target = record.target
         model = self.label(target) if target and target.model else NONE  # what is passed through names no model
-        if record.endpoint == SHADOW:  # a call of our own: no request and no decision, but money
+        if record.endpoint in OWN_CALLS:  # no request and no decision, but money
             self._observe_spending(record, route, tier, model)
+            if record.decision is not None and record.decision.reason == "embedding":
+                self.embedding.observe((route,), record.duration_s)
             return
         self.requests.inc((route, record.endpoint, tier, model, str(record.status)))
         at = record.started_at + record.duration_s
@@ -358,7 +391,7 @@ class Metrics:
             of_route = figures.setdefault(route, dict.fromkeys((*CACHE_RESULTS, "saved_nanousd"), 0))
             of_route[result] = count
         for (route, reason), (nanousd,) in self.saved.children.items():
-            if route in figures and reason in ("cache", "coalesced"):
+            if route in figures and reason in ("cache", "semantic", "coalesced"):
                 figures[route]["saved_nanousd"] += nanousd
         return figures
 
@@ -385,7 +418,7 @@ class Metrics:
         if record.dropped_messages:
             self.dropped_messages.inc(by_route, record.dropped_messages)
         if record.cache:
-            self.cache.inc((route, record.cache))
+            self.cache.inc((route, "semantic" if record.cache_detail == "semantic" else record.cache))
         if decision := record.decision:
             self.decisions.inc((route, decision.tier, decision.reason))
             if decision.probability is not None:

@@ -32,6 +32,8 @@ _NOT_SUMMED: Mapping[str, Callable[[Iterable[float]], float]] = {
     "gateway_router_drift": max,
     "gateway_router_brier": max,
     "gateway_router_bias": max,
+    "gateway_semantic_wrong_ratio": max,
+    "gateway_semantic_state": max,
     "gateway_config_info": max,
     "gateway_build_info": max,
 }

@@ -36,8 +36,11 @@ TABLE = {metric.name: metric for metric in Metrics(str).table}
 UNWATCHED: dict[str, str] = {}
 """Metrics that neither a panel nor an alert uses, and why. None."""
 
-NEEDS_LABELS = {"gateway_router_drift", "gateway_router_brier", "gateway_router_bias"}
-"""Absent before there are hundreds of decisions, or 50 labels of shadow calls, which the demo does not make."""
+NEEDS_LABELS = {"gateway_router_drift", "gateway_router_brier", "gateway_router_bias"} | {
+    f"gateway_semantic_{what}" for what in ("wrong_ratio", "state", "embedding_seconds_bucket")
+}
+"""Absent before there are hundreds of decisions, or 50 labels of shadow calls, which the demo does not make; or without
+a semantic cache, which it does not have."""
 
 
 def panels() -> list[dict[str, Any]]:

@@ -52,6 +52,16 @@ class TestNames:
         [problem] = problems(routes("name: a, tier: auto, router: {shadow: {share: 0.1, judge: model}}"))
         assert "expected judge_model with judge: model, and only there" in problem
 
+    def test_a_semantic_cache_needs_a_model_of_a_known_upstream(self) -> None:
+        route = "name: a, upstream: openai, cache: {semantic: {judge: model, judge_model: azur/gpt-5}}"
+        told = problems("cache: {embeddings: {target: text-embedding-3-small}}\n" + routes(route))
+        assert "cache.embeddings.target: expected upstream/model" in told[0]
+        assert "routes[0].cache.semantic.judge_model: expected a name from `upstreams`, got 'azur'" in told[1]
+        [problem] = problems(routes("name: a, upstream: openai, cache: {semantic: {}}"))
+        assert "routes[0].cache.semantic: expected `cache.embeddings`, the model that turns questions" in problem
+        [problem] = problems(routes("name: a, upstream: openai, cache: {semantic: {judge: model}}"))
+        assert "expected judge_model with judge: model, and only there" in problem
+
     def test_a_route_names_a_known_upstream(self) -> None:
         assert problems(OPEN + "routes: [{name: a, upstream: opnai}]\n") == [
             (
@@ -74,7 +84,7 @@ class TestNames:
             "gateway.yaml:6: keys[1].name: expected a name of its own, got that of keys[0].name",
         ]
 
-    @pytest.mark.parametrize("name", ["anonymous", "shadow", "client-0123"])
+    @pytest.mark.parametrize("name", ["anonymous", "shadow", "semantic", "client-0123"])
     def test_keys_do_not_take_the_names_of_what_has_no_key(self, name: str) -> None:
         [told] = problems(UPSTREAMS + DEFAULT + f"keys: [{{name: {name}, key: secret-one}}]\n")
         assert "keys[0].name: expected another name" in told
