@@ -129,7 +129,7 @@ class Pipeline:
         found = await self.kept.look_up(turn, request, route, decision)
         if isinstance(found, Hit):
             async with self.admission.admit(record.caller, route.name, HIT, record.standing):
-                await self.kept.replay(turn, request, found)
+                await self.kept.replay(turn, request, route, found)
             return
         if isinstance(found, Follow):
             if await self.kept.follow(turn, request, route, found.flight):

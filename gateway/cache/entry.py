@@ -47,6 +47,9 @@ class Entry:
     """What it cost then, and saves each time it is served."""
     stored_at: float
     """Unix seconds."""
+    pace: tuple[int, ...] = ()
+    """Milliseconds until each of so many equal parts of its stream had come; empty where it was none, or that is not
+    wanted."""
 
 
 @value
@@ -66,7 +69,8 @@ _counts = attrgetter(*(field.name for field in fields(Usage)))
 def encode(stored: Stored) -> bytes:
     entry, usage = stored.entry, stored.entry.usage
     counts = usage and _counts(usage)
-    meta = orjson.dumps((entry.target, counts, entry.cost_nanousd, entry.stored_at, stored.expires_at, stored.asked_ms))
+    fields = (entry.target, counts, entry.cost_nanousd, entry.stored_at, stored.expires_at, stored.asked_ms)
+    meta = orjson.dumps((*fields, entry.pace) if entry.pace else fields)
     body, flags = entry.body, _RAW
     if len(body) >= _COMPRESS_FROM:
         packed = zstd.compress(body, _LEVEL)
@@ -93,8 +97,9 @@ def decode(value: bytes) -> Stored | None:
                 return None
         if len(body) != body_length:
             return None
-        target, counts, cost_nanousd, stored_at, expires_at, asked_ms = orjson.loads(meta)
+        target, counts, cost_nanousd, stored_at, expires_at, asked_ms, *more = orjson.loads(meta)
         usage = None if counts is None else Usage(*counts)
-        return Stored(Entry(body, target, usage, cost_nanousd, stored_at), expires_at, asked_ms)
+        pace = tuple(map(int, more[0])) if more else ()
+        return Stored(Entry(body, target, usage, cost_nanousd, stored_at, pace), expires_at, asked_ms)
     except (struct.error, zstd.ZstdError, ValueError, TypeError):
         return None

@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # it needs numpy, which takes a tenth of a second to load
 _RECENT = 512
 """Questions whose vectors are kept for whoever asks just the same next: a semantic hit is not stored under a name of
 its own, and a thousand repeats of it must not be a thousand calls."""
+_HEARD = 4096
+"""Purges that are remembered: as many as the store tells again."""
 
 
 class SemanticIndex:
@@ -74,7 +76,10 @@ class SemanticIndex:
         """
         if at_ms <= self._heard_ms.get(pattern, 0):
             return
+        self._heard_ms.pop(pattern, None)
         self._heard_ms[pattern] = at_ms
+        if len(self._heard_ms) > _HEARD:
+            del self._heard_ms[next(iter(self._heard_ms))]
         self._vectors.drop_all(lambda name: covers(pattern, name))
         route, _, scope = pattern.partition(":")
         if scope == "*":

@@ -196,6 +196,9 @@ class CachePolicy(Section):
     stale_if_error_s: int = Field(
         0, ge=0, le=31_536_000, description="how long after ttl_s an answer is served where the upstream fails"
     )
+    replay: Literal["burst", "original"] = Field(
+        "burst", description="how a stored stream comes: at once, or about as fast as it was made"
+    )
     semantic: Semantic | None = None
 
 

@@ -19,6 +19,7 @@ from gateway.steps.turn import Turn
 from gateway.upstream.call import Answer, EventStream, Outgoing, Upstreams
 from gateway.upstream.collect import Collector, read_answer
 from gateway.upstream.metered import MeteredCollector
+from gateway.upstream.paced import PacedCollector, PacedMeteredCollector, pace_of
 from gateway.upstream.relay import Relay
 from gateway.value import value
 from gateway.values import Decision, Request, Usage
@@ -70,7 +71,7 @@ class Forwarder:
         record.target = answer.target
         if isinstance(answer, EventStream):
             try:
-                collector = await self._collector(turn, request, answer, grant)
+                collector = await self._collector(turn, request, answer, grant, slot)
             except BaseException:
                 answer.close()
                 self.books.book_prompt(record)
@@ -131,15 +132,18 @@ class Forwarder:
         await turn.answer(answer.status, headers, answer.body)
         record.is_success = made.is_complete
 
-    async def _collector(self, turn: Turn, request: Request, stream: EventStream, grant: Grant) -> Collector:
+    async def _collector(
+        self, turn: Turn, request: Request, stream: EventStream, grant: Grant, slot: Slot | None
+    ) -> Collector:
         """What looks at `stream` as it goes by; where a budget or a rate counts its tokens, no more than were reserved
         go by."""
         config = self.upstreams.clients[stream.target.upstream].config
         hide_usage = config.stream_usage and not request.wants_usage
+        is_paced = slot is not None and slot.policy.replay == "original"
         if grant.completion_tokens is None:
-            return Collector(turn.endpoint, hide_usage=hide_usage)
+            return (PacedCollector if is_paced else Collector)(turn.endpoint, hide_usage=hide_usage)
         prompt = prompt_tokens(turn.record)
-        collector = MeteredCollector(
+        collector = (PacedMeteredCollector if is_paced else MeteredCollector)(
             turn.endpoint,
             hide_usage=hide_usage,
             cap=_stream_cap(turn.record, grant.completion_tokens),
@@ -191,7 +195,7 @@ class Forwarder:
         if is_usable and not transcript.is_complete:
             relay.error = UpstreamCut("The model API ended its stream before the answer was complete.")
         elif is_usable:
-            self.kept.land(record, slot, transcript)
+            self.kept.land(record, slot, transcript, pace=pace_of(collector))
         if relay.error is not None:
             if record.attempts[-1].outcome == "ok":
                 self.upstreams.broke_off(record.attempts[-1], relay.error)

@@ -18,6 +18,7 @@ from gateway.record import Record
 from gateway.steps.semantic import Asked, Semantic
 from gateway.steps.turn import STREAM_TYPE, Turn
 from gateway.upstream.call import Answer, Upstreams
+from gateway.upstream.paced import Pace
 from gateway.upstream.relay import Relay
 from gateway.value import value
 from gateway.values import Caller, Decision, Request, Transcript
@@ -124,7 +125,8 @@ class Kept:
         entry = found.hit.entry
         record.cache, record.cache_detail = "hit", SEMANTIC
         record.saved_nanousd[SEMANTIC] = entry.cost_nanousd
-        await turn.give(request, entry, hit_headers(found.hit, found.similarity))
+        headers = hit_headers(found.hit, found.similarity)
+        await turn.give(request, entry, headers, is_paced=_is_paced(slot.policy))
         return True
 
     def _apart(self, caller: Caller, request: Request, decision: Decision) -> str:
@@ -136,12 +138,12 @@ class Kept:
             apart += "+usage"
         return apart
 
-    async def replay(self, turn: Turn, request: Request, hit: Hit) -> None:
+    async def replay(self, turn: Turn, request: Request, route: Route, hit: Hit) -> None:
         record = turn.record
         record.upstream_s = hit.waited_s
         record.saved_nanousd["coalesced" if hit.waited_s else "cache"] = hit.entry.cost_nanousd
         headers = turn.cache_status(is_stored=False) if hit.waited_s else hit_headers(hit)
-        await turn.give(request, hit.entry, headers)
+        await turn.give(request, hit.entry, headers, is_paced=_is_paced(route.cache))
 
     async def follow(self, turn: Turn, request: Request, route: Route, flight: Flight[Relay, Landed]) -> bool:
         """Answer with what another's call brings; False if that cannot be had in the form that is wanted here."""
@@ -217,7 +219,12 @@ class Kept:
         return True
 
     def land(
-        self, record: Record, slot: Slot | None, transcript: Transcript | None, answer: Answer | None = None
+        self,
+        record: Record,
+        slot: Slot | None,
+        transcript: Transcript | None,
+        answer: Answer | None = None,
+        pace: Pace | None = None,
     ) -> bool:
         """Have a complete answer stored, and tell those who wait for it; whether it will be stored."""
         if slot is None:
@@ -230,6 +237,7 @@ class Kept:
                 usage=record.usage,
                 cost_nanousd=record.cost.nanousd if record.cost else 0,
                 stored_at=self.clock.wall(),
+                pace=pace or (),
             )
             max_bytes = slot.policy.max_entry_kb * KB
             stored = self.cache.publish(
@@ -245,3 +253,7 @@ class Kept:
         if slot.flight is not None:
             slot.flight.land(Landed(entry, answer))
         return stored is not None
+
+
+def _is_paced(policy: CachePolicy | None) -> bool:
+    return policy is not None and policy.replay == "original"

@@ -6,6 +6,7 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError
 from gateway.exchange import Client, Incoming
 from gateway.record import Record
+from gateway.steps.pacing import write_paced
 from gateway.upstream.relay import Relay
 from gateway.value import value
 from gateway.values import Request, Target
@@ -43,14 +44,17 @@ class Turn:
         record.first_byte_s = self.clock.monotonic() - record.started_s
         return [*headers, *from_record(record)]
 
-    async def give(self, request: Request, entry: Entry, headers: Pairs) -> None:
-        """Answer with `entry`, in the form that `request` wants."""
+    async def give(self, request: Request, entry: Entry, headers: Pairs, *, is_paced: bool = False) -> None:
+        """Answer with `entry`, in the form that `request` wants; a stream at once, or at the pace it came with."""
         record = self.record
         record.target, record.usage = Target.parse(entry.target), entry.usage
         if request.is_stream:
             events = self.endpoint.to_stream(json_bytes.loads(entry.body), include_usage=request.wants_usage)
             await self.begin(200, [STREAM_TYPE, *headers])
-            await self.client.write(b"".join(events))
+            if is_paced and entry.pace:
+                await write_paced(self.client, events, entry.pace)
+            else:
+                await self.client.write(b"".join(events))
             await self.client.end()
         else:
             await self.answer(200, [JSON_TYPE, *headers], entry.body)

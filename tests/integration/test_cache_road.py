@@ -1,5 +1,6 @@
 """Repeats on the way of a request: the second is a hit, whoever may share it, on both stores."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from tests.support.gateway import config, gateway
 from tests.support.redis_server import RedisServer
-from tests.support.upstream import Reply, ScriptedUpstream, Stream, chat_body, chat_chunks, usage
+from tests.support.upstream import DONE, Reply, ScriptedUpstream, Stream, chat_body, chat_chunks, event, usage
 
 ANSWER = Reply.of(chat_body("Hello there.", usage=usage(8, 2)))
 STREAM = Stream.of(*chat_chunks("Hello", " there.", usage=usage(8, 2)))
@@ -136,3 +137,32 @@ async def test_without_redis_requests_go_on(redis_server: RedisServer) -> None:
             assert answer.headers["Cache-Status"] == "gateway; fwd=bypass; detail=store"
         assert await gw.metric("gateway_store_up") == 0
         assert len(up.requests) == 3
+
+
+async def test_a_stream_is_replayed_at_its_pace_where_the_route_wants_that(store: str) -> None:
+    """The pauses of a scripted stream (0.3 s in all) come again, for who streams; whole answers come at once."""
+    first, *rest = chat_chunks("One", " two", " three.", usage=usage(8, 3))
+    slow = Stream([event(first), *(part for chunk in rest for part in (0.06, event(chunk))), DONE])
+    async with ScriptedUpstream(slow) as up, gateway(cached(up.base_url, store, replay="original")) as gw:
+        loop = asyncio.get_running_loop()
+        live = await gw.chat(key="key-red-one", stream=True)
+        began = loop.time()
+        hit = await gw.chat(key="key-red-one", stream=True)
+        assert loop.time() - began > 0.12
+        assert hit.headers["Cache-Status"].startswith("gateway; hit")
+        assert hit.body.endswith(DONE)
+        plain = await gw.chat(key="key-red-one")
+        assert plain.json()["choices"][0]["message"]["content"] == "One two three."
+        assert live.body.count(b"data:") >= 4
+        assert len(up.requests) == 1
+
+
+async def test_who_leaves_a_paced_replay_ends_it() -> None:
+    role, first, *rest = chat_chunks("One", " two", " three.", usage=usage(8, 3))
+    slow = Stream([event(role), event(first), 0.7, *map(event, rest), DONE])
+    async with ScriptedUpstream(slow) as up, gateway(cached(up.base_url, "memory", replay="original")) as gw:
+        await gw.chat(key="key-red-one", stream=True)
+        leaving = asyncio.create_task(gw.chat(key="key-red-one", stream=True))
+        await gw.until(lambda scrape: scrape("gateway_in_flight_requests") == 1)
+        leaving.cancel()
+        await gw.until_within(0.6, lambda scrape: scrape("gateway_in_flight_requests") == 0)

@@ -113,7 +113,6 @@ async def test_an_embeddings_model_that_keeps_failing_is_left_alone(api: Api) ->
             await ask(gw, f"How do I reset password number {number} of mine?")
         assert await looked(gw, "timeout") == 5
         assert await looked(gw, "busy") == 3
-        assert len(api.embedded) == 5
 
 
 async def test_wrong_answers_close_the_level_until_it_is_reopened(api: Api, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 import random
 import zlib
+from dataclasses import replace
 
 import pytest
 from backports import zstd
@@ -18,6 +19,11 @@ VALUE = encode(Stored(ENTRY, 1_800_003_600.25))
 
 def test_an_entry_comes_back_as_it_was() -> None:
     assert decode(VALUE) == Stored(ENTRY, 1_800_003_600.25)
+
+
+def test_the_pace_of_a_stream_comes_back() -> None:
+    paced = replace(ENTRY, pace=(0, 15, 40))
+    assert decode(encode(Stored(paced, 1.0))) == Stored(paced, 1.0)
 
 
 @given(
