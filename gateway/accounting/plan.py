@@ -1,76 +1,27 @@
 """What another configuration would have made of the requests in the ledger: their tiers, hits, refusals, cost.
 
-A replay goes through the rows in the order in which they came and decides each again by what the ledger kept: the
-classifier's probability, the length of the prompt, the hash that the cache goes by, the tokens. What cannot be known
-from these stays as it was or is guessed, and is counted:
+A replay goes through the requests in the order in which they came and decides each again by what the ledger kept: the
+classifier's probability, the length of the prompt, the hash that the cache goes by, the tokens, the time. What cannot
+be known from these stays as it was or is guessed, and is counted:
 
 - a model says as much as the one that answered did, in as many tokens;
-- a request that was refused for its length and is now let through says as much as its route's requests did so far;
-- rate limits, budgets, failures and evictions from the cache stay what they were;
+- a request that was refused and is now let through says as much as its route's requests did so far;
+- a request fits a limit or budget if what it came to does: the worst case that was reserved is not in the ledger;
+- failures, evictions from the cache, limits of concurrency and the cost breaker stay what they were;
 - routes are known by name: which requests another `match` would have brought is not replayed.
 
-Pure: rows in, figures out. `cli/plan.py` reads configurations and the ledger.
+Pure: columns in (`asked.py`), figures out. What depends on the kind of a request alone is in `courses.py`; here is
+what depends on its numbers and on the requests before it. `cli/plan.py` reads configurations and the ledger.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import NamedTuple
+from typing import Any, Protocol
 
-from gateway.accounting.cost import cost_nanousd, is_priced
-from gateway.accounting.prices import PriceTable
-from gateway.config.model import Route
-from gateway.values import Rates, Target, Usage
+import numpy as np
 
-_AS_ASKED = ("header", "rule")
-"""Reasons of a decision that no threshold has a part in."""
-_UP = ("long", "foreign", "unfamiliar", "unsure", "conversation")
-"""Reasons that send a question up whatever its probability."""
-TOO_LONG = "context_length_exceeded"
-
-
-class Asked(NamedTuple):
-    """One request as the ledger has it; the fields are columns of it, in this order."""
-
-    at_ms: int
-    route: str | None
-    tier: str | None
-    reason: str | None
-    probability: float | None
-    target: str | None
-    is_success: bool
-    rejected: str | None
-    cache: str | None
-    cache_detail: str | None
-    cache_key: int | None
-    counted_tokens: int | None
-    dropped_tokens: int
-    input_tokens: int | None
-    cached_input_tokens: int | None
-    cache_write_tokens: int | None
-    audio_input_tokens: int | None
-    output_tokens: int | None
-    audio_output_tokens: int | None
-    service_tier: str | None
-    cost_nanousd: int | None
-    cost_source: str | None
-    price_unknown: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What a configuration does with the requests of one route, as far as it can be replayed."""
-
-    tier: str | None
-    """None: it goes to `upstream`, by the client's own model name."""
-    upstream: str | None
-    threshold: float
-    """Expensive from this probability on, where `tier` is auto."""
-    max_prompt: int | None
-    is_shortened: bool
-    """A longer prompt loses its oldest turns and is not refused."""
-    max_completion: int | None
-    ttl_ms: int | None
-    """None: nothing is cached."""
+from gateway.accounting.asked import Asked, Booleans, Integers, Kind, Payer, Tokens
+from gateway.accounting.courses import CAPPED, CHEAP, EXPENSIVE, NO_TIER, TIERS, Courses
 
 
 @dataclass(slots=True)
@@ -79,6 +30,8 @@ class Outcome:
 
     requests: int = 0
     refused: int = 0
+    capped: int = 0
+    """Refused by limits and budgets; part of `refused`."""
     hits: int = 0
     cheap: int = 0
     expensive: int = 0
@@ -108,196 +61,239 @@ def total(outcomes: Mapping[str, Outcome]) -> Outcome:
     return whole
 
 
-@dataclass(slots=True)
-class _Said:
-    """What a route's requests were answered so far, to guess by."""
+class Cap(Protocol):
+    """All limits and budgets that apply to a request; calls come in the order of time."""
 
-    answers: int = 0
-    tokens: int = 0
-    target: str | None = None
-    """Of the last of them."""
+    def prefers_cheap(self, at_ms: int, tokens: int, nanousd: int) -> bool:
+        """Whether such a request goes past a soft budget."""
+        ...
+
+    def takes(self, at_ms: int, tokens: int, nanousd: int, lasts_ms: int) -> bool:
+        """Whether such a request has room; then it is taken. A hit is of 0 tokens, nano-dollars and milliseconds."""
+        ...
+
+
+class Caps(Protocol):
+    def of(self, key: str | None, team: str | None, route: str | None) -> Cap | None:
+        """None where nothing applies."""
+        ...
+
+
+# ------------------------------------------------------------------ as it was
+
+
+def as_it_was(asked: Asked, kinds: Sequence[Kind], by_route: dict[str, Outcome]) -> None:
+    """The ledger's own column beside the replays."""
+    _keep(asked, kinds, np.ones(len(asked), np.bool_), by_route)
+
+
+def _keep(asked: Asked, kinds: Sequence[Kind], which: Booleans, by_route: dict[str, Outcome]) -> None:
+    """Add what the requests `which` were to their routes, kind by kind."""
+    kind = asked.kind[which]
+    counts = np.bincount(kind)
+    amounts = (asked.tokens.input, asked.tokens.output, asked.cost_nanousd)
+    sums = [np.bincount(kind, weights=amount[which]) for amount in amounts]
+    for number in np.flatnonzero(counts).tolist():
+        outcome = _outcome(by_route, kinds[number])
+        _keep_kind(kinds[number], int(counts[number]), [int(each[number]) for each in sums], outcome)
+
+
+def _keep_kind(kind: Kind, count: int, sums: Sequence[int], outcome: Outcome) -> None:
+    outcome.requests += count
+    if kind.rejected is not None:
+        outcome.refused += count
+        outcome.capped += count * (kind.rejected in CAPPED)
+        return
+    outcome.cheap += count * (kind.tier == "cheap")
+    outcome.expensive += count * (kind.tier == "expensive")
+    outcome.hits += count * (kind.cache in ("hit", "coalesced", "stale"))
+    if kind.cache in ("hit", "coalesced"):
+        return
+    outcome.input_tokens += sums[0]
+    outcome.output_tokens += sums[1]
+    outcome.cost_nanousd += sums[2]
+    outcome.unpriced += count * kind.price_unknown
+
+
+def _outcome(by_route: dict[str, Outcome], kind: Kind) -> Outcome:
+    return by_route.setdefault(kind.route or "none", Outcome())
+
+
+# ------------------------------------------------------------------ as it would be
+
+
+@dataclass(slots=True)
+class _Fate:
+    """What becomes of each request of a part."""
+
+    way: Integers
+    """Row of the courses' ways."""
+    is_refused: Booleans
+    is_capped: Booleans
+    is_hit: Booleans
+    tokens: Tokens
+    lasts_ms: Integers
 
 
 @dataclass(slots=True)
 class Replay:
-    """One configuration over the ledger; `play` takes its rows in the order of time."""
+    """One configuration over the ledger; `play` takes its requests part by part, in the order of time."""
 
-    policies: Mapping[str, Policy]
-    tiers: Mapping[str, tuple[str, ...]]
-    """Tier → its targets, as `upstream/model`."""
-    prices: PriceTable
+    courses: Courses
     refuses_unpriced: bool
+    caps: Caps | None = None
     by_route: dict[str, Outcome] = field(default_factory=dict)
-    _rates: dict[str, Rates | None] = field(default_factory=dict)
-    _stored: dict[tuple[int, str], int] = field(default_factory=dict)
+    _stored: dict[tuple[int | None, int], int] = field(default_factory=dict)
     """Cache key and tier → when the answer was made, in milliseconds."""
-    _said: dict[str, _Said] = field(default_factory=dict)
-    """By route."""
+    _said: dict[str | None, tuple[int, ...]] = field(default_factory=dict)
+    """Route → answers to its requests so far, their tokens and milliseconds: to guess by."""
+    _caps: dict[tuple[str | None, Payer], Cap | None] = field(default_factory=dict)
 
-    def play(self, asked: Asked) -> None:
-        route = asked.route or "none"
-        outcome = self.by_route.get(route)
-        if outcome is None:
-            outcome = self.by_route[route] = Outcome()
-        outcome.requests += 1
-        policy = self.policies.get(route)
-        if policy is None:
-            outcome.unchanged += asked.route is not None
-            _as_it_was(asked, outcome)
-        elif asked.counted_tokens is None or (asked.rejected is not None and asked.rejected != TOO_LONG):
-            _as_it_was(asked, outcome)
-        else:
-            self._decide(asked, route, policy, outcome)
+    def play(self, asked: Asked, kinds: Sequence[Kind], payers: Sequence[Payer]) -> None:
+        """`kinds` and `payers` by the numbers that `asked` has; those of earlier parts come first."""
+        self.courses.know(kinds)
+        self._listen(asked, kinds)
+        fate = self._alone(asked, kinds)
+        self._together(asked, fate, self._caps_of(asked, kinds, payers))
+        _keep(asked, kinds, self.courses.stays[asked.kind], self.by_route)
+        self._tally(asked, kinds, fate)
 
-    def _decide(self, asked: Asked, route: str, policy: Policy, outcome: Outcome) -> None:
-        assert asked.counted_tokens is not None
-        prompt, kept = asked.counted_tokens + asked.dropped_tokens, None
-        if policy.max_prompt is not None and prompt > policy.max_prompt:
-            if not policy.is_shortened:
-                outcome.refused += 1
-                return
-            kept = policy.max_prompt
-        tier = self._tier(asked, policy, outcome)
-        target = self._target(asked, route, policy, tier)
-        rates = self._rates_of(target)
-        if rates is None and self.refuses_unpriced:
-            outcome.refused += 1
-            return
-        _count_tier(asked, tier, outcome)
-        if self._is_hit(asked, policy, tier):
-            outcome.hits += 1
-            return
-        self._charge(asked, route, policy, outcome, target, rates, prompt, kept)
+    def _listen(self, asked: Asked, kinds: Sequence[Kind]) -> None:
+        sums = [np.bincount(asked.kind, weights=each) for each in (None, asked.tokens.output, asked.lasts_ms)]
+        for number in np.flatnonzero(sums[0]).tolist():
+            if kinds[number].has_usage:
+                route = kinds[number].route
+                so_far = self._said.get(route, (0, 0, 0))
+                self._said[route] = tuple(int(each[number]) + before for each, before in zip(sums, so_far, strict=True))
 
-    def _tier(self, asked: Asked, policy: Policy, outcome: Outcome) -> str:
-        if policy.tier is None:
-            return "none"
-        if policy.tier != "auto":
-            return policy.tier
-        if asked.reason in _AS_ASKED and asked.tier in self.tiers:
-            return asked.tier or "expensive"
-        if asked.probability is None or asked.reason in _UP:
-            outcome.unjudged += asked.probability is None
-            return "expensive"
-        return "cheap" if asked.probability < policy.threshold else "expensive"
+    # ------------------------------------------------------------------ each by itself
 
-    def _target(self, asked: Asked, route: str, policy: Policy, tier: str) -> str:
-        if policy.upstream is not None:
-            said = self._said.get(route)
-            target = asked.target or (said and said.target) or policy.upstream
-            upstream, _, model = target.partition("/")
-            return target if upstream == policy.upstream else f"{policy.upstream}/{model}"
-        targets = self.tiers[tier]
-        return asked.target if asked.target in targets else targets[0]
+    def _alone(self, asked: Asked, kinds: Sequence[Kind]) -> _Fate:
+        """As if there were neither a cache nor a cap."""
+        of, kind = self.courses, asked.kind
+        is_long = asked.prompt > of.max_prompt[kind]
+        way = 2 * kind + (asked.probability >= of.threshold[kind])
+        is_refused = is_long & ~of.is_shortened[kind]
+        if self.refuses_unpriced:
+            is_refused |= of.is_unpriced[way]
+        tokens, lasts_ms = self._answered(asked, kinds, is_long)
+        no, none = np.zeros((2, len(asked)), np.bool_)
+        return _Fate(way, is_refused, no, none, tokens, lasts_ms)
 
-    def _rates_of(self, target: str) -> Rates | None:
-        if target not in self._rates:
-            self._rates[target] = self.prices.rates(Target.parse(target))
-        return self._rates[target]
+    def _answered(self, asked: Asked, kinds: Sequence[Kind], is_long: Booleans) -> tuple[Tokens, Integers]:
+        """The tokens of each call, with the prompt shortened and the answer cut, and how long it lasts."""
+        of, kind, tokens = self.courses, asked.kind, asked.tokens
+        is_guess = of.is_guess[kind]
+        means = np.array([self._mean(each.route) for each in kinds])[kind]
+        given = np.where(is_guess, asked.prompt, tokens.input)
+        is_cut = is_long & (given > of.max_prompt[kind])
+        given = np.where(is_cut, of.max_prompt[kind], given)
+        cached = np.where(is_cut, np.minimum(given, tokens.cached_input), tokens.cached_input)
+        written = np.where(is_cut, np.minimum(given - cached, tokens.cache_write), tokens.cache_write)
+        output = np.minimum(np.where(is_guess, means[:, 0], tokens.output), of.max_completion[kind])
+        used = Tokens(given, cached, written, tokens.audio_input, output, tokens.audio_output)
+        return used, np.where(is_guess, means[:, 1], asked.lasts_ms)
 
-    def _is_hit(self, asked: Asked, policy: Policy, tier: str) -> bool:
-        """A request that comes while the answer is still being made shares it."""
-        if policy.ttl_ms is None or asked.cache_key is None:
-            return False
-        if asked.cache_detail in (None, "semantic"):  # the latter was no repeat, and may be one here
-            made_ms = self._stored.get((asked.cache_key, tier))
-            if made_ms is not None and asked.at_ms - made_ms < policy.ttl_ms:
-                return True
-        if asked.is_success:
-            self._stored[asked.cache_key, tier] = asked.at_ms
-        return False
+    def _mean(self, route: str | None) -> tuple[int, int]:
+        """Tokens and milliseconds of an answer on `route`, by those so far."""
+        answers, tokens, lasted_ms = self._said.get(route, (0, 0, 0))
+        return (tokens // answers, lasted_ms // answers) if answers else (0, 0)
 
-    def _charge(
-        self,
-        asked: Asked,
-        route: str,
-        policy: Policy,
-        outcome: Outcome,
-        target: str,
-        rates: Rates | None,
-        prompt: int,
-        kept: int | None,
-    ) -> None:
-        said = self._said.get(route)
-        if said is None:
-            said = self._said[route] = _Said()
-        output = asked.output_tokens
-        if output is not None:
-            said.answers += 1
-            said.tokens += output
-            said.target = asked.target
-        elif asked.rejected == TOO_LONG:
-            output = said.tokens // said.answers if said.answers else 0
-            outcome.guessed += 1
-        else:
-            return  # it failed before anything was paid for
-        usage = _usage(asked, prompt, kept, output, policy.max_completion)
-        outcome.input_tokens += usage.input
-        outcome.output_tokens += usage.output
-        if asked.cost_source == "reported" and asked.target == target and asked.cost_nanousd is not None:
-            outcome.cost_nanousd += asked.cost_nanousd
-        elif rates is None or not is_priced(usage, rates):
-            outcome.unpriced += 1
-        else:
-            outcome.cost_nanousd += cost_nanousd(usage, rates)
+    def _cost(self, asked: Asked, tokens: Tokens, way: Integers) -> tuple[Integers, Booleans]:
+        """Of each call, and whether nobody knows it."""
+        of = self.courses
+        is_reported, rates = of.is_reported[way], of.rates[way]
+        is_unpriced = ~is_reported & (of.is_unpriced[way] | ~of.prices.is_priced(tokens, rates))
+        computed = of.prices.cost_nanousd(tokens, rates, of.thousandths[way])
+        return np.where(is_reported, asked.cost_nanousd, np.where(is_unpriced, 0, computed)), is_unpriced
 
+    # ------------------------------------------------------------------ one after the other
 
-def _usage(asked: Asked, prompt: int, kept: int | None, output: int, most: int | None) -> Usage:
-    """The tokens of `asked`, its prompt shortened to `kept`, its answer to `most`."""
-    given = prompt if asked.input_tokens is None else asked.input_tokens
-    cached, written_to_cache = asked.cached_input_tokens or 0, asked.cache_write_tokens or 0
-    if kept is not None and kept < given:
-        given, cached = kept, min(kept, cached)
-        written_to_cache = min(given - cached, written_to_cache)
-    return Usage(
-        input=given,
-        output=output if most is None or output < most else most,
-        cached_input=cached,
-        cache_write=written_to_cache,
-        audio_input=asked.audio_input_tokens or 0,
-        audio_output=asked.audio_output_tokens or 0,
-        service_tier=asked.service_tier,
-    )
+    def _caps_of(self, asked: Asked, kinds: Sequence[Kind], payers: Sequence[Payer]) -> list[Cap | None]:
+        """Of each request."""
+        if self.caps is None:
+            return [None] * len(asked)
+        pairs, pair = np.unique(asked.kind * len(payers) + asked.payer, return_inverse=True)
+        found: list[Cap | None] = []
+        for number in pairs.tolist():
+            route, payer = kinds[number // len(payers)].route, payers[number % len(payers)]
+            if (route, payer) not in self._caps:
+                self._caps[route, payer] = self.caps.of(payer.key, payer.team, route)
+            found.append(self._caps[route, payer])
+        return [found[number] for number in pair.tolist()]
 
+    def _together(self, asked: Asked, fate: _Fate, caps: Sequence[Cap | None]) -> None:
+        """Go through the requests that a cache or a cap may have something to say about."""
+        of, kind, stored, keys = self.courses, asked.kind, self._stored, asked.cache_key
+        has_cap = np.array([cap is not None for cap in caps])
+        [at] = np.nonzero(~of.stays[kind] & ~fate.is_refused & (has_cap | (of.ttl_ms[kind] > 0)))
+        for n, at_ms, ttl_ms, may_hit, is_stored, tier, is_auto, tokens, nanousd, cheap_nanousd, lasts_ms in zip(
+            *self._steps(asked, fate, at, any(caps)), strict=True
+        ):
+            cap = caps[n]
+            if is_auto and tier == EXPENSIVE and cap is not None and cap.prefers_cheap(at_ms, tokens, nanousd):
+                fate.way[n] -= 1
+                tier, nanousd = CHEAP, cheap_nanousd
+            place = keys[n], tier
+            made_ms = stored.get(place) if may_hit else None
+            is_hit = made_ms is not None and at_ms - made_ms < ttl_ms
+            if cap is not None and not (
+                cap.takes(at_ms, 0, 0, 0) if is_hit else cap.takes(at_ms, tokens, nanousd, lasts_ms)
+            ):
+                fate.is_capped[n] = True
+            elif is_hit:
+                fate.is_hit[n] = True
+            elif is_stored:
+                stored[place] = at_ms
 
-def as_it_was(asked: Asked, by_route: dict[str, Outcome]) -> None:
-    """The ledger's own column beside the replays."""
-    outcome = by_route.setdefault(asked.route or "none", Outcome())
-    outcome.requests += 1
-    _as_it_was(asked, outcome)
+    def _steps(self, asked: Asked, fate: _Fate, at: Integers, has_caps: bool) -> Iterator[list[Any]]:
+        """Of the requests numbered `at`: what `_together` has to know of each, column by column."""
+        of, kind, tokens = self.courses, asked.kind[at], fate.tokens
+        ttl_ms, is_answered = of.ttl_ms[kind], of.is_answered[kind]
+        nothing = np.zeros(len(at), np.int64)
+        costs = [self._cost(asked, tokens, way)[0][at] * is_answered for way in (fate.way, 2 * asked.kind) if has_caps]
+        yield from (
+            column.tolist()
+            for column in (
+                *(at, asked.at_ms[at], ttl_ms),
+                *(of.may_hit[kind] & (ttl_ms > 0), of.is_stored[kind] & (ttl_ms > 0), of.tier[fate.way[at]]),
+                *(of.is_auto[kind], (tokens.input + tokens.output)[at] * is_answered),
+                *(costs or (nothing, nothing)),
+                fate.lasts_ms[at],
+            )
+        )
 
+    # ------------------------------------------------------------------ added up
 
-def _as_it_was(asked: Asked, outcome: Outcome) -> None:
-    if asked.rejected is not None:
-        outcome.refused += 1
-        return
-    _count_tier(asked, asked.tier, outcome)
-    outcome.hits += asked.cache in ("hit", "coalesced", "stale")
-    if asked.cache in ("hit", "coalesced"):
-        return
-    outcome.input_tokens += asked.input_tokens or 0
-    outcome.output_tokens += asked.output_tokens or 0
-    outcome.cost_nanousd += asked.cost_nanousd or 0
-    outcome.unpriced += asked.price_unknown
-
-
-def _count_tier(asked: Asked, tier: str | None, outcome: Outcome) -> None:
-    if tier == "cheap":
-        outcome.cheap += 1
-        outcome.moved_down += asked.tier == "expensive"
-    elif tier == "expensive":
-        outcome.expensive += 1
-        outcome.moved_up += asked.tier == "cheap"
-
-
-def policy_of(route: Route, threshold: float) -> Policy:
-    tokens, cache = route.tokens, route.cache
-    return Policy(
-        tier=route.tier,
-        upstream=route.upstream,
-        threshold=threshold,
-        max_prompt=tokens.max_prompt,
-        is_shortened=tokens.over_prompt == "drop_oldest",
-        max_completion=tokens.max_completion,
-        ttl_ms=None if cache is None else cache.ttl_s * 1000,
-    )
+    def _tally(self, asked: Asked, kinds: Sequence[Kind], fate: _Fate) -> None:
+        of, kind = self.courses, asked.kind
+        goes = ~of.stays[kind]
+        is_served = goes & ~fate.is_refused & ~fate.is_capped
+        is_paid = is_served & ~fate.is_hit & of.is_answered[kind]
+        nanousd, is_unpriced = self._cost(asked, fate.tokens, fate.way)
+        tier = of.tier[fate.way]
+        was = np.array([TIERS.get(each.tier or "", NO_TIER) for each in kinds])[kind]
+        is_cheap, is_expensive = is_served & (tier == CHEAP), is_served & (tier == EXPENSIVE)
+        figures = {
+            "requests": goes,
+            "refused": goes & ~is_served,
+            "capped": fate.is_capped,
+            "hits": fate.is_hit,
+            "cheap": is_cheap,
+            "expensive": is_expensive,
+            "moved_down": is_cheap & (was == EXPENSIVE),
+            "moved_up": is_expensive & (was == CHEAP),
+            "input_tokens": is_paid * fate.tokens.input,
+            "output_tokens": is_paid * fate.tokens.output,
+            "cost_nanousd": is_paid * nanousd,
+            "unpriced": is_paid & is_unpriced,
+            "guessed": is_paid & of.is_guess[kind],
+            "unjudged": is_served & of.is_unjudged[kind],
+            "unchanged": of.is_elsewhere[kind],
+        }
+        outcomes = [_outcome(self.by_route, each) for each in kinds]
+        for name, of_each in figures.items():
+            sums = np.bincount(kind, weights=of_each, minlength=len(kinds))
+            for number in np.flatnonzero(sums).tolist():
+                outcome = outcomes[number]
+                setattr(outcome, name, getattr(outcome, name) + int(sums[number]))

@@ -1,29 +1,38 @@
 """`gateway plan`: what another configuration would have cost, over the requests that the ledger has."""
 
 import gc
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import orjson
-from sqlalchemy import Select, select
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.accounting.books import each, opened
-from gateway.accounting.plan import Asked, Outcome, Replay, as_it_was, policy_of, total
+from gateway.accounting.asked import Asked, Reader, query, used_query
+from gateway.accounting.books import opened, parts
+from gateway.accounting.courses import Courses, policy_of
+from gateway.accounting.plan import Outcome, Replay, as_it_was, total
 from gateway.accounting.prices import PriceTable
+from gateway.admission.limits import began_ms
+from gateway.admission.past import PastCaps
 from gateway.cli.books import DEFAULT_FILE, dollars, fail, ledger_of, ledger_options, loaded, local, run
 from gateway.config.load import Loaded
+from gateway.config.model import Config, IssuedKey
 from gateway.errors import ConfigError
 from gateway.routing.decide import threshold_of
 from gateway.routing.model import Classifier
-from gateway.tables import ledger
+from gateway.tables import issued_keys
 
 _ROWS: tuple[tuple[str, Callable[[Outcome], int], bool], ...] = (
     ("requests", lambda of: of.requests, False),
     ("  refused", lambda of: of.refused, False),
+    ("    by limits and budgets", lambda of: of.capped, False),
     ("  to the cheap tier", lambda of: of.cheap, False),
     ("  to the expensive tier", lambda of: of.expensive, False),
     ("  answered from the cache", lambda of: of.hits, False),
@@ -49,9 +58,9 @@ def plan(new: Path, file: Path | None, url: str | None, since_ms: int, until_ms:
     """
     file = file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
     until = until_ms if until_ms is not None else int(time.time() * 1000) + 1
-    replays = {"today": replay_of(loaded(file))} if file is not None else {}
-    replays["new"] = replay_of(loaded(new))
-    columns = run(_played(ledger_of(url, file or new), replays, since_ms, until))
+    configurations = {"today": loaded(file)} if file is not None else {}
+    configurations["new"] = loaded(new)
+    columns = run(_played(ledger_of(url, file or new), configurations, since_ms, until))
     if as_json:
         click.echo(as_json_text(columns))
     elif not columns["ledger"]:
@@ -60,7 +69,7 @@ def plan(new: Path, file: Path | None, url: str | None, since_ms: int, until_ms:
         click.echo(f"{local(since_ms)} to {local(until)}\n\n{as_text(columns)}")
 
 
-def replay_of(configuration: Loaded) -> Replay:
+def replay_of(configuration: Loaded, caps: PastCaps | None = None) -> Replay:
     config = configuration.config
     try:
         policies = {
@@ -71,7 +80,7 @@ def replay_of(configuration: Loaded) -> Replay:
         fail("\n".join(error.problems))
     prices = PriceTable.build(config.prices, at=datetime.now(UTC), limits=config.model_limits)
     tiers: dict[str, tuple[str, ...]] = {name: tuple(map(str, config.targets(name))) for name in config.tiers}
-    return Replay(policies, tiers, prices, config.unknown_price == "reject")
+    return Replay(Courses(policies, tiers, prices), config.unknown_price == "reject", caps)
 
 
 def _threshold(configuration: Loaded, number: int) -> float:
@@ -84,23 +93,51 @@ def _threshold(configuration: Loaded, number: int) -> float:
     return threshold_of(route, Classifier.load(None if name is None else configuration.folder / name))
 
 
-def _query(since_ms: int, until_ms: int) -> Select[tuple[object, ...]]:
-    columns = [ledger.c[name] for name in Asked._fields]
-    is_inference = ledger.c.endpoint.not_in(("passthrough", "websocket", "lost"))
-    within = (ledger.c.at_ms >= since_ms, ledger.c.at_ms < until_ms)
-    return select(*columns).where(*within, is_inference).order_by(ledger.c.at_ms, ledger.c.writer, ledger.c.seq)
-
-
-async def _played(url: str, replays: Mapping[str, Replay], since_ms: int, until_ms: int) -> Columns:
+async def _played(url: str, configurations: Mapping[str, Loaded], since_ms: int, until_ms: int) -> Columns:
     as_was: dict[str, Outcome] = {}
+    reader = Reader()
     gc.disable()  # rows make no circles, and looking for some among millions of them takes a fifth of the time
     async with opened(url) as connection:
-        async for row in each(connection, _query(since_ms, until_ms)):
-            asked = Asked._make(row)
-            as_it_was(asked, as_was)
-            for replay in replays.values():
-                replay.play(asked)
+        replays = {
+            name: replay_of(each, await _caps(connection, each.config, since_ms))
+            for name, each in configurations.items()
+        }
+        with _progress(until_ms) as advance:
+            async for rows in parts(connection, query(since_ms, until_ms)):
+                asked = reader.columns(rows)
+                kinds, payers = reader.kinds, reader.payers
+                as_it_was(asked, kinds, as_was)
+                for replay in replays.values():
+                    replay.play(asked, kinds, payers)
+                advance(asked)
     return {"ledger": as_was, **{name: replay.by_route for name, replay in replays.items()}}
+
+
+async def _caps(connection: AsyncConnection, config: Config, since_ms: int) -> PastCaps:
+    """Those of `config` and of the keys in the database, with what was used of each present period before."""
+    issued = (await connection.execute(select(issued_keys.c.settings))).scalars()
+    caps = PastCaps(config, [IssuedKey.model_validate_json(settings) for settings in issued], since_ms)
+    for per in caps.periods:
+        for key, team, route, tokens, nanousd in await connection.execute(
+            used_query(began_ms(per, since_ms), since_ms)
+        ):
+            caps.charge(per, key=key, team=team, route=route, tokens=int(tokens), nanousd=int(nanousd))
+    return caps
+
+
+@contextmanager
+def _progress(until_ms: int) -> Iterator[Callable[[Asked], None]]:
+    """A bar on a terminal, as far as the requests have come in time."""
+    now_ms = int(time.time() * 1000)
+    with click.progressbar(length=1000, label="replaying", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        first_ms: list[int] = []
+
+        def advance(asked: Asked) -> None:
+            first_ms.append(int(asked.at_ms[0]))
+            come, whole = int(asked.at_ms[-1]) - first_ms[0], min(until_ms, now_ms) - first_ms[0]
+            bar.update(1000 * come // max(1, whole) - bar.pos)
+
+        yield advance
 
 
 # ------------------------------------------------------------------ shown

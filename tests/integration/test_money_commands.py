@@ -116,6 +116,10 @@ async def test_a_plan_stands_beside_the_ledger(books: Books) -> None:
     assert (again["cost_nanousd"], again["guessed"]) == (COST + 208 * 150 + 200 * 600, 1)
     assert other["cost_nanousd"] - again["cost_nanousd"] == (600 + 208) * 150
     assert found["new"]["routes"]["cached"]["unchanged"] == 3
+    budget = ", budgets: [{usd: 1, per: total}]"
+    capped = books.file("capped.yaml", YAML.format(ledger=books.url, cache=budget, price=900_000))
+    found = json.loads((await ran("plan", capped, "-c", today, "--json")).output)
+    assert (found["today"]["total"]["capped"], found["new"]["routes"]["default"]["capped"]) == (0, 2)
     text = (await ran("plan", new, "-c", today)).output
     for words in ("ledger", "today", "new", "dollars by route", "are guesses", "not in the new configuration"):
         assert words in text

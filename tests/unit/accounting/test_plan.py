@@ -1,22 +1,30 @@
 """What another configuration would have made of requests, row by row."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from gateway.accounting.plan import TOO_LONG, Asked, Outcome, Policy, Replay, as_it_was, total
+from gateway.accounting.asked import Reader
+from gateway.accounting.courses import TOO_LONG, Courses, Policy
+from gateway.accounting.plan import Caps, Outcome, Replay, as_it_was, total
 from gateway.accounting.prices import PriceTable
+from gateway.admission.past import PastCaps
+from gateway.config.model import Config
 from gateway.config.money import Price
 
 SMALL, LARGE = "up/small", "up/large"
 HOUR_MS = 3_600_000
 
 
-def asked(**fields: Any) -> Asked:
+Row = dict[str, Any]
+"""Columns of the ledger."""
+
+
+def asked(**fields: Any) -> Row:
     """A request of 1,000 tokens that the large model answered with 100, for 1,500,000 nano-dollars."""
-    usual: dict[str, Any] = {
-        **dict.fromkeys(Asked._fields, None),
+    usual: Row = {
         "at_ms": 0,
         "route": "r",
         "tier": "expensive",
@@ -31,8 +39,38 @@ def asked(**fields: Any) -> Asked:
         "cost_nanousd": 1_500_000,
         "cost_source": "computed",
         "price_unknown": False,
+        "duration_us": 2_000_000,
     }
-    return Asked(**{**usual, **fields})
+    return {**usual, **fields}
+
+
+REFUSED: Row = {
+    **dict.fromkeys(("input_tokens", "output_tokens", "cost_nanousd", "tier", "reason", "probability", "target")),
+    "is_success": False,
+}
+"""What a request is without when it was refused for its length."""
+
+
+def read(row: Row) -> tuple[Any, ...]:
+    """`row` as the database gives it; that the query does so is tested with a real one."""
+    of: Row = dict.fromkeys(("key_name", "team", "cache", "cache_key", "rejected", "service_tier")) | row
+    claims = (
+        of["is_success"],
+        of["price_unknown"],
+        of["cost_source"] == "reported",
+        of.get("cache_detail") in (None, "semantic"),
+        *(of[name] is not None for name in ("cache_key", "probability", "counted_tokens", "output_tokens")),
+    )
+    words = ("route", "tier", "reason", "target", "rejected", "cache", "service_tier")
+    numbers = ("input", "cached_input", "cache_write", "audio_input", "output", "audio_output")
+    return (
+        *(of[name] for name in words),
+        sum(claim << n for n, claim in enumerate(claims)),
+        *(of["key_name"], of["team"], of["cache_key"], of["probability"] or 0.0),
+        (of["counted_tokens"] or 0) + of["dropped_tokens"],
+        *(of.get(f"{name}_tokens") or 0 for name in numbers),
+        *(of["at_ms"], of["duration_us"], of["cost_nanousd"] or 0),
+    )
 
 
 def policy(**fields: Any) -> Policy:
@@ -48,27 +86,31 @@ def policy(**fields: Any) -> Policy:
     return Policy(**{**usual, **fields})
 
 
-def played(policy: Policy, *rows: Asked, refuses_unpriced: bool = False, **prices: float) -> Outcome:
+def played(
+    policy: Policy, *rows: Row, refuses_unpriced: bool = False, caps: Caps | None = None, **prices: float
+) -> Outcome:
     table = {"small": 0.1, "large": 1.0, **prices}
     own = {name: Price(input=usd, output=5 * usd) for name, usd in table.items()}
-    replay = Replay(
-        {"r": policy},
-        {"cheap": (SMALL,), "expensive": (LARGE,)},
-        PriceTable.build(own, at=datetime(2026, 11, 22, tzinfo=UTC)),
-        refuses_unpriced,
-    )
-    for row in rows:
-        replay.play(row)
+    prices_of = PriceTable.build(own, at=datetime(2026, 11, 22, tzinfo=UTC))
+    tiers = {"cheap": (SMALL,), "expensive": (LARGE,)}
+    replay = Replay(Courses({"r": policy}, tiers, prices_of), refuses_unpriced, caps)
+    reader = Reader()
+    for at in range(0, len(rows), 2):  # part by part
+        part = reader.columns([read(row) for row in rows[at : at + 2]])
+        replay.play(part, reader.kinds, reader.payers)
     return total(replay.by_route)
+
+
+def ledgers(*rows: Row) -> Outcome:
+    reader, was = Reader(), dict[str, Outcome]()
+    as_it_was(reader.columns([read(row) for row in rows]), reader.kinds, was)
+    return total(was)
 
 
 def test_the_configuration_that_made_the_ledger_comes_to_the_ledger() -> None:
     rows = [asked(), asked(tier="cheap", probability=0.2, target=SMALL, cost_nanousd=150_000)]
-    was: dict[str, Outcome] = {}
-    for row in rows:
-        as_it_was(row, was)
     again = played(policy(), *rows)
-    assert again == total(was)
+    assert again == ledgers(*rows)
     assert (again.cost_nanousd, again.cheap, again.expensive, again.moved_down) == (1_650_000, 1, 1, 0)
 
 
@@ -99,14 +141,12 @@ def test_a_lower_cap_refuses_and_a_dropping_one_shortens() -> None:
 
 
 def test_a_higher_cap_lets_through_what_was_refused_and_guesses_its_answer() -> None:
-    refused = asked(rejected=TOO_LONG, input_tokens=None, output_tokens=None, cost_nanousd=None, tier=None, reason=None,
-                    probability=None, target=None, is_success=False)  # fmt: skip
-    found = played(policy(max_prompt=5000), asked(), refused)
+    found = played(policy(max_prompt=5000), asked(), asked(**REFUSED, rejected=TOO_LONG))
     assert (found.guessed, found.refused, found.cost_nanousd) == (1, 0, 3_000_000)
 
 
 def test_other_refusals_stay() -> None:
-    found = played(policy(), asked(rejected="rate_limit_exceeded", input_tokens=None, output_tokens=None))
+    found = played(policy(), asked(rejected="cost_breaker_open", input_tokens=None, output_tokens=None))
     assert (found.refused, found.cost_nanousd) == (1, 0)
 
 
@@ -156,3 +196,47 @@ def test_models_without_a_price_are_counted_or_refused() -> None:
 def test_a_route_that_is_gone_stays_what_it_was() -> None:
     found = played(policy(), asked(route="gone"))
     assert (found.unchanged, found.cost_nanousd, found.expensive) == (1, 1_500_000, 1)
+
+
+# ------------------------------------------------------------------ limits and budgets
+
+
+def caps(**route: Any) -> PastCaps:
+    document = {"upstreams": {"up": {"base_url": "http://x/v1"}}, "routes": [{"name": "r", "upstream": "up", **route}]}
+    return PastCaps(Config.model_validate_json(json.dumps(document)), [], since_ms=0)
+
+
+def test_what_a_budget_has_no_room_for_is_refused_until_its_period_ends() -> None:
+    rows = [asked(at_ms=at) for at in (0, 1, 2, HOUR_MS)]
+    found = played(policy(), *rows, caps=caps(budgets=[{"usd": 0.003, "per": "hour"}]))
+    assert (found.refused, found.capped, found.expensive, found.cost_nanousd) == (1, 1, 3, 4_500_000)
+
+
+def test_hits_cost_a_budget_nothing_and_count_for_a_limit_of_requests() -> None:
+    rows = [asked(at_ms=at, cache_key=7) for at in range(4)]
+    cached = policy(ttl_ms=HOUR_MS)
+    found = played(cached, *rows, caps=caps(budgets=[{"usd": 0.0015, "per": "hour"}]))
+    assert (found.hits, found.refused, found.cost_nanousd) == (3, 0, 1_500_000)
+    found = played(cached, *rows, caps=caps(limits={"requests_per_minute": 2}))
+    assert (found.hits, found.capped) == (1, 2)
+
+
+def test_past_a_soft_budget_requests_go_to_the_cheap_tier() -> None:
+    soft = caps(budgets=[{"usd": 0.002, "per": "day", "on_exceeded": "cheap"}, {"usd": 1, "per": "day"}])
+    found = played(policy(), *[asked(at_ms=at) for at in range(3)], caps=soft)
+    assert (found.expensive, found.cheap, found.moved_down, found.cost_nanousd) == (1, 2, 2, 1_500_000 + 2 * 150_000)
+
+
+def test_a_request_that_a_cap_refused_is_let_through_by_a_higher_one_and_its_answer_guessed() -> None:
+    refused = asked(at_ms=1, rejected="insufficient_quota", input_tokens=None, output_tokens=None, cost_nanousd=None)
+    assert ledgers(asked(), refused).capped == 1
+    found = played(policy(), asked(), refused, caps=caps(budgets=[{"usd": 0.003, "per": "day"}]))
+    assert (found.refused, found.guessed, found.cost_nanousd) == (0, 1, 3_000_000)
+    found = played(policy(), asked(), refused, caps=caps(budgets=[{"usd": 0.0029, "per": "day"}]))
+    assert (found.refused, found.capped, found.guessed) == (1, 1, 0)
+
+
+def test_calls_that_overlap_need_slots_of_their_own() -> None:
+    rows = [asked(at_ms=at) for at in (0, 1999, 2000)]
+    found = played(policy(), *rows, caps=caps(limits={"concurrent": 1}))
+    assert (found.capped, found.expensive) == (1, 2)
