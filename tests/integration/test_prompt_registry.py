@@ -5,7 +5,7 @@ The tables are made here, in this process: a gateway has a process of its own do
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from gateway.prompts.registry import Registry
 from gateway.prompts.store import PromptStore
 from gateway.prompts.version import Arm
 from gateway.sql import Database
+from tests.support.polling import until
 from tests.support.postgres_server import PostgresServer
 
 
@@ -72,12 +73,6 @@ async def pushed(store: PromptStore, *texts: str, name: str = "bot", label: str 
 async def pointing(store: PromptStore, label: str = "production") -> list[tuple[int, int]]:
     at = (await store.show("bot"))["labels"][label]
     return [(arm["version"], arm["weight"]) for arm in at["versions"]]
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110  (nobody tells: it is polled there, too)
-            await asyncio.sleep(0.01)
 
 
 async def test_pushing_what_is_the_newest_version_changes_nothing(url: str) -> None:
@@ -191,7 +186,7 @@ async def test_what_is_changed_anywhere_is_known_everywhere(url: str) -> None:
         await store.split("bot", "canary", {1: 9, 2: 1}, "user", author="ann")
         await store.shadow("bot", Shadow(version=2, share=0.5), author="ann")
         for known in (one, other):
-            await until(lambda known=known: (p := known.get("bot")) is not None and p.shadow is not None)  # type: ignore[misc]
+            await until(lambda known=known: (p := known.get("bot")) is not None and p.shadow is not None)
             prompt = known.get(id_)
             assert prompt is not None
             assert prompt is known.get("bot")
