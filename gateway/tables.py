@@ -1,6 +1,6 @@
 """Every table of the SQL database, for migrations, reports and whoever wants to query it.
 
-Not for serving processes, which write fixed statements (`sql.py` says why). A change here needs a migration beside
+Not for serving processes, which write fixed statements (`sql` says why). A change here needs a migration beside
 it; a test compares what the migrations make, on SQLite and on Postgres, with what stands here.
 
 Times are integers of milliseconds since 1970, since SQLite has no type for them; money is integer nano-dollars.

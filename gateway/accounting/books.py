@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from gateway.config.database_url import shown, sqlalchemy_url, sqlite_path
 from gateway.errors import DatabaseUnavailable
-from gateway.sql import shown, sqlalchemy_url, sqlite_path
 
 _AT_ONCE = 20_000
 """Rows fetched in one step."""

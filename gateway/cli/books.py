@@ -11,11 +11,11 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from gateway.config.database_url import fault_of
 from gateway.config.load import Loaded, load
 from gateway.config.model import Config
 from gateway.config.problem import quoted
 from gateway.errors import ConfigError, DatabaseUnavailable
-from gateway.sql import fault_of
 from gateway.values import NANO
 from gateway.wire.headers import usd
 

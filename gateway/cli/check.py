@@ -6,6 +6,8 @@ from pathlib import Path
 import click
 import orjson
 
+from gateway.clock import SystemClock
+from gateway.cluster import client_of
 from gateway.config.load import Loaded, load
 from gateway.config.problem import counted
 from gateway.errors import ConfigError
@@ -22,6 +24,8 @@ def check(file: Path, as_json: bool) -> None:
     """
     try:
         loaded = load(file, os.environ)
+        if loaded.config.store != "memory":
+            client_of(loaded.config.store, timeout_s=loaded.config.store_timeout_s, clock=SystemClock())
     except ConfigError as exc:
         click.echo(_as_json(file, exc.problems, None) if as_json else "\n".join(exc.problems))
         if not as_json:

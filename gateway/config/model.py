@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, SecretStr, field_validator, model_validator
 
+from gateway.config.database_url import fault_of
 from gateway.config.fields import Name, Pattern, Private, Seconds, Section
 from gateway.config.money import Budget, CostBreaker, Limits, ModelLimit, Price
 from gateway.config.process import Server, Tracing
@@ -352,6 +353,13 @@ class Config(Section):
     prices: dict[Pattern, Price] = Field({}, description="model or upstream/model, may hold *; over the shipped table")
     unknown_price: Literal["flag", "reject"] = "flag"
     model_limits: dict[Pattern, ModelLimit] = Field({}, description="named as in prices; over the shipped table")
+
+    @field_validator("ledger")
+    @classmethod
+    def _names_a_database(cls, value: str) -> str:
+        if value != "none" and (fault := fault_of(value)) is not None:
+            raise ValueError(fault)
+        return value
 
     @field_validator("cost_breaker", mode="before")
     @classmethod

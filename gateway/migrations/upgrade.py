@@ -13,7 +13,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from gateway.sql import make_private, sqlalchemy_url, sqlite_path
+from gateway.config.database_url import sqlalchemy_url, sqlite_path
+from gateway.sql.sqlite import make_private
 
 FOLDER = Path(__file__).parent
 LOCK = 0x6C6C6D67_61746577

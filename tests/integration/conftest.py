@@ -24,7 +24,7 @@ def lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database with its tables; that a gateway makes them itself is tested with `sql.py`."""
+    """A database with its tables; that a gateway makes them itself is tested with `sql`."""
     url = f"sqlite:///{tmp_path}/ledger.db"
     if request.param == "postgres":
         server: PostgresServer = request.getfixturevalue("postgres")

@@ -188,7 +188,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"name": "bad name"}, "name: "),
     ({"name": "boss"}, "key in the configuration"),
     ({"name": "anonymous"}, "kept for callers without a key"),
-    ({"name": "shadow"}, "shadow calls"),
+    ({"name": "shadow"}, "calls of the gateway's own"),
     ({"name": "client-1"}, "kept for callers without a key"),
     ({"name": "a", "models": ["m"] * 50_000}, "models: Tuple should have at most 1000 items"),
     ({"name": "a", "team": "sails"}, "team: expected a name from `teams`, got 'sails' (did you mean 'sales'?)"),

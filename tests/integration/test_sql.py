@@ -14,9 +14,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from gateway.config.database_url import shown, sqlalchemy_url
 from gateway.errors import ConfigError, DatabaseRefused, DatabaseUnavailable
 from gateway.migrations.upgrade import upgrade
-from gateway.sql import Database, newest_version, shown, sqlalchemy_url
+from gateway.sql import Database, newest_version
 from gateway.tables import metadata
 from tests.support.postgres_server import PostgresServer
 
@@ -157,7 +158,7 @@ def test_urls_for_sqlalchemy() -> None:
 
 def test_a_missing_extra_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    monkeypatch.setattr("gateway.sql.find_spec", lambda _: None)
+    monkeypatch.setattr("gateway.sql.database.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"pip install 'llm-gateway\[postgres\]'"):
         Database("postgresql://h/d")
 

@@ -44,6 +44,21 @@ def test_every_problem_is_listed_and_fails() -> None:
     assert result.exit_code == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("ledger: postgresql://gateway:a-password@db:99999/gateway", "a host and a port from 1 to 65535"),
+        ("ledger: postgresql://gateway:a-pass/word@db/gateway", "a host and a port from 1 to 65535"),
+        ("store: redis://:a-password@redis:99999/0", "store: expected redis://"),
+    ],
+)
+def test_urls_that_no_client_can_take_are_found_and_their_passwords_not_shown(line: str, said: str) -> None:
+    result = run(f"{SMALL}{line}\n")
+    assert result.exit_code == 1
+    assert said in result.output
+    assert "a-pass" not in result.output
+
+
 def test_json_tells_the_same() -> None:
     good, bad = run(SMALL, "--json"), run(SMALL + "server: {port: x}\n", "--json")
     assert orjson.loads(good.output) == {
