@@ -4,6 +4,7 @@ What is changed here is known to the processes behind this port when it is answe
 database within a second.
 """
 
+import asyncio
 import contextlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,8 +17,9 @@ from gateway.clock import SystemClock
 from gateway.config.problem import dotted
 from gateway.errors import BadRequest, NotFound, ProcessSilent
 from gateway.prompts.asked import Activate, Change, Push, Rollback, SetShadow, Split
-from gateway.prompts.document import Label
-from gateway.prompts.store import MOST_LISTED, PromptStore
+from gateway.prompts.difference import difference
+from gateway.prompts.document import Label, PromptDocument
+from gateway.prompts.store import MOST_LISTED, NEWEST, PromptStore
 from gateway.server.crew import CREW
 from gateway.server.database import database_of
 from gateway.server.json_answer import json_response
@@ -43,10 +45,11 @@ def serve_prompts(app: web.Application) -> None:
             web.get("/admin/prompts/{name}", _handler(show)),
             web.get("/admin/prompts/{name}/versions", _handler(versions)),
             web.get("/admin/prompts/{name}/versions/{version}", _handler(version)),
+            web.get("/admin/prompts/{name}/diff", _handler(diff)),
             web.get("/admin/prompts/{name}/audit", _handler(audit)),
             web.get("/admin/prompts-audit", _handler(audit)),
-            web.post("/admin/prompts/{name}/labels/{label}/activate", _handler(activate, is_change=True)),
-            web.post("/admin/prompts/{name}/labels/{label}/rollback", _handler(rollback, is_change=True)),
+            web.post("/admin/prompts/{name}/labels/{label}/activate", activate_prompt),
+            web.post("/admin/prompts/{name}/labels/{label}/rollback", rollback_prompt),
             web.post("/admin/prompts/{name}/labels/{label}/split", _handler(split, is_change=True)),
             web.post("/admin/prompts/{name}/labels/{label}/stop", _handler(stop, is_change=True)),
             web.post("/admin/prompts/{name}/shadow", _handler(shadow, is_change=True)),
@@ -95,6 +98,16 @@ async def version(request: web.Request, store: PromptStore) -> Answer:
     return await store.version(name_in(request), request.match_info["version"])
 
 
+async def diff(request: web.Request, store: PromptStore) -> Answer:
+    """What one version says otherwise than another, line by line; the same twice: what it says."""
+    name, which = name_in(request), [request.query.get(side, NEWEST) for side in ("before", "after")]
+    versions = [await store.version(name, each) for each in which]
+    documents = [PromptDocument.model_validate_json(json_bytes.dumps(each["document"])) for each in versions]
+    lines = await asyncio.to_thread(difference, *documents)  # a document may be a megabyte
+    before, after = (each["version"] for each in versions)
+    return {"before": before, "after": after, "lines": [line._asdict() for line in lines]}
+
+
 async def audit(request: web.Request, store: PromptStore) -> Answer:
     limit = _whole(request, "limit", _LISTED, most=MOST_LISTED)
     before = _whole(request, "before", 0, most=10**15) or None
@@ -119,6 +132,11 @@ async def activate(request: web.Request, store: PromptStore) -> Answer:
 async def rollback(request: web.Request, store: PromptStore) -> Answer:
     asked = await _body(request, Rollback)
     return await store.rollback(name_in(request), _label(request), author=asked.author, expected=asked.expected)
+
+
+activate_prompt = _handler(activate, is_change=True)
+rollback_prompt = _handler(rollback, is_change=True)
+"""These two are on the page as well."""
 
 
 async def split(request: web.Request, store: PromptStore) -> Answer:

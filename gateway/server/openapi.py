@@ -125,6 +125,19 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         {"allOf": [_ref("PromptVersion"), _object(name=_TEXT, id=_TEXT, document=_ref("PromptDocument"))]},
         failures=(404, 409, 503),
     ),
+    ("GET", "/admin/prompts/{name}/diff"): Operation(
+        "What one version says otherwise than another, line by line; of the same twice, what it says.",
+        _object(
+            before=_WHOLE,
+            after=_WHOLE,
+            lines={
+                "type": "array",
+                "items": _object(kind={"enum": ["same", "removed", "added"]}, text={"type": "string"}),
+            },
+        ),
+        query=(("before", "a number, a label or `newest` (default)"), ("after", "the same")),
+        failures=(404, 409, 503),
+    ),
     ("GET", "/admin/prompts/{name}/audit"): Operation(
         "Who changed what of it, the last change first.", _CHANGES, query=_PAGED, failures=(400, 404, 503)
     ),

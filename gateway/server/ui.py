@@ -1,8 +1,9 @@
 """The status page: /ui on the admin port, for people who look rather than scrape.
 
 It shows what the admin API answers. Who signs in with the admin key gets a cookie that JavaScript cannot read and other
-sites cannot send, good for reading and for nothing else: what changes something wants the key itself. The cookie
-is a random id, good until its owner signs out, the process ends or twelve hours are over (`sessions.py`).
+sites cannot send, good for reading, and for two changes on the page of prompts: activating a version and rolling back.
+Whatever else changes something wants the key itself. The cookie is a random id, good until its owner signs out, the
+process ends or twelve hours are over (`sessions.py`).
 
 Everything is served from here, and the page may load nothing from anywhere else.
 """
@@ -13,8 +14,10 @@ from importlib import resources
 from urllib.parse import parse_qs
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
-from gateway.errors import NotFound, RateLimited
+from gateway.errors import AdminKeyInvalid, NotAllowed, NotFound, RateLimited
+from gateway.server.admin_prompts import activate_prompt, rollback_prompt
 from gateway.server.body import read_body
 from gateway.server.sessions import MAX_FAILURES, SIGNED_IN_S, Failures, Sessions
 
@@ -59,17 +62,45 @@ def serve_ui(app: web.Application, key: str | None) -> None:
             web.get("/ui", page),
             web.post("/ui/sign-in", sign_in),
             web.post("/ui/sign-out", sign_out),
-            web.get("/ui/{name:page\\.css|page\\.js|icon\\.svg}", asset),
+            web.get("/ui/{name:page\\.css|parts\\.js|page\\.js|prompts\\.js|icon\\.svg}", asset),
+            web.get("/ui/prompts", prompts_page),
+            web.post("/ui/prompts/{name}/labels/{label}/activate", _from_the_page(activate_prompt)),
+            web.post("/ui/prompts/{name}/labels/{label}/rollback", _from_the_page(rollback_prompt)),
         ]
     )
 
 
 def may_read(request: web.Request) -> bool:
     """Whether the request comes from the page, by somebody who has signed in, and changes nothing."""
-    if request.method not in ("GET", "HEAD"):
-        return False
+    return request.method in ("GET", "HEAD") and _is_signed_in(request)
+
+
+def _is_signed_in(request: web.Request) -> bool:
     sessions, cookie = request.app.get(_SESSIONS), request.cookies.get(COOKIE)
     return sessions is not None and cookie is not None and sessions.holds(cookie, time.monotonic())
+
+
+def _from_the_page(change: Handler) -> Handler:
+    """`change` for somebody who has signed in, from a page of this origin and nowhere else.
+
+    The cookie is SameSite=Strict, which keeps other sites out, but not other ports and subdomains of this one: the
+    browser has to say that it was us. And JSON is nothing that a form elsewhere could send without asking first.
+    """
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if not _is_signed_in(request):
+            raise AdminKeyInvalid
+        if not _is_from_here(request) or request.content_type != "application/json":
+            raise NotAllowed(
+                "With a session's cookie prompts are changed from the gateway's own page, and nowhere else."
+            )
+        return await change(request)
+
+    return handler
+
+
+async def prompts_page(request: web.Request) -> web.Response:
+    return _file("prompts.html" if may_read(request) else "sign-in.html")
 
 
 async def _off(_: web.Request) -> web.Response:
@@ -126,6 +157,12 @@ async def sign_out(request: web.Request) -> web.Response:
 def _to_page() -> web.Response:
     """303, so that the form is not sent again."""
     return web.Response(status=303, headers={**_HEADERS, "Location": "/ui"})
+
+
+def _is_from_here(request: web.Request) -> bool:
+    """Whether a browser says so; see below for what it says when."""
+    says = "Sec-Fetch-Site" in request.headers or "Origin" in request.headers
+    return says and request.headers.get("Sec-Fetch-Site") != "none" and not _is_from_elsewhere(request)
 
 
 def _is_from_elsewhere(request: web.Request) -> bool:

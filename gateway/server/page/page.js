@@ -1,59 +1,16 @@
-// Shows what the admin API answers, every few seconds while somebody looks. Text from outside (names of models, keys)
-// only ever becomes text: nothing here writes HTML.
+// Shows what the admin API answers, every few seconds while somebody looks.
 "use strict";
 
 const EVERY_MS = 5000;
-const NANO = 1e9;
-const $ = (id) => document.getElementById(id);
 let period = "today";
 let last = null;
 
-// ------------------------------------------------------------------ words and numbers
-
-const count = new Intl.NumberFormat("en");
-const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-
-/** Dollars as people read them; all nine digits after the point are in the title. */
-function dollars(nanousd) {
-  const usd = nanousd / NANO;
-  const digits = usd === 0 || usd >= 100 ? 2 : usd >= 1 ? 3 : 6;
-  return "$" + usd.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-}
+// ------------------------------------------------------------------ numbers and bars
 
 /** As somebody wrote it: 0.05, 250. */
 const round = (usd) => "$" + usd.toLocaleString("en", { maximumFractionDigits: 6 });
 
-function exact(nanousd) {
-  const whole = Math.floor(nanousd / NANO);
-  return "$" + whole + "." + String(nanousd - whole * NANO).padStart(9, "0");
-}
-
-const share = (part, whole) => (whole > 0 ? ((100 * part) / whole).toFixed(part === whole || part === 0 ? 0 : 1) + "%" : "–");
 const saved = (sums) => sums.saved_cache_nanousd + sums.saved_coalesced_nanousd + sums.saved_tier_nanousd + sums.saved_trim_nanousd;
-
-// ------------------------------------------------------------------ elements
-
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-function money(nanousd, id) {
-  const attributes = { "data-nanousd": String(nanousd), title: exact(nanousd) };
-  if (id) attributes.id = id;
-  return make("span", attributes, dollars(nanousd));
-}
-
-/** Rows of cells; a cell is text, a node, or null. Columns: [heading, "word" or ""]. */
-function fill(table, columns, rows, foot) {
-  const line = (cell, cells) => make("tr", {}, ...cells.map((content, n) => make(cell, { class: columns[n][1] }, content ?? "–")));
-  const parts = [make("thead", {}, line("th", columns.map(([heading]) => heading))), make("tbody", {}, ...rows.map((row) => line("td", row)))];
-  if (foot) parts.push(make("tfoot", {}, line("td", foot)));
-  if (!rows.length) parts[1].append(make("tr", {}, make("td", { class: "word quiet", colspan: String(columns.length) }, "nothing yet")));
-  table.replaceChildren(...parts);
-}
 
 function bar(className, part, whole) {
   const piece = make("span", { class: className });
@@ -171,16 +128,6 @@ function showStatus(status) {
 }
 
 // ------------------------------------------------------------------ again and again
-
-/** What `path` answers, null where there is none of it (no ledger). */
-async function ask(path) {
-  const response = await fetch(path, { signal: AbortSignal.timeout(20000) });
-  if (response.status === 401) location.reload(); // signed out, or a new key: to the form
-  if (response.status === 404) return null;
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error?.message ?? `${path}: ${response.status}`);
-  return answer;
-}
 
 const PARTS = [
   ["/admin/status", showStatus],
