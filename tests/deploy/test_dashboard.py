@@ -37,7 +37,7 @@ UNWATCHED: dict[str, str] = {}
 """Metrics that neither a panel nor an alert uses, and why. None."""
 
 NEEDS_LABELS = {"gateway_router_drift", "gateway_router_brier", "gateway_router_bias"} | {
-    f"gateway_semantic_{what}" for what in ("wrong_ratio", "state", "embedding_seconds_bucket")
+    f"gateway_semantic_{what}" for what in ("wrong_ratio", "state", "embedding_seconds")
 }
 """Absent before there are hundreds of decisions, or 50 labels of shadow calls, which the demo does not make; or without
 a semantic cache, which it does not have."""

@@ -1,6 +1,8 @@
 """The semantic level of the cache: what it compares, keeps apart, books and closes, and how it stays out of the way."""
 
+import asyncio
 import json
+import logging
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -246,3 +248,55 @@ async def test_an_answer_that_calls_tools_serves_no_other_question(api: Api) -> 
         await ask(gw, RESET_TOO)
         assert await gw.metric("gateway_semantic_vectors") == 0
         assert len(api.asked) == 2
+
+
+async def test_who_is_refused_costs_no_vector(api: Api) -> None:
+    async with ScriptedUpstream(then=api) as up:
+        limited = semantic(up.base_url)
+        limited["keys"] = [{**limited["keys"][0], "limits": {"requests_per_minute": 1}}]
+        async with serving(limited) as gw:
+            await ask(gw, RESET)
+            refused = await gw.chat(key="key-red-one", messages=[{"role": "user", "content": RESET_TOO}])
+            assert refused.status == 429
+            assert api.embedded == [RESET]
+
+
+async def test_a_hit_takes_nothing_from_a_budget(api: Api) -> None:
+    async with ScriptedUpstream(then=api) as up:
+        tight = semantic(up.base_url)
+        tight["routes"][0] |= {"budgets": [{"usd": 1, "per": "total"}], "tokens": {"default_completion": 50}}
+        async with serving(tight) as gw:
+            await opened(gw)
+            await ask(gw, RESET)
+            assert is_semantic(await ask(gw, RESET_TOO))
+            assert is_semantic(await ask(gw, RESET_TOO, stream=True))
+            async with asyncio.timeout(5):
+                while (found := (await gw.admin("GET", "/admin/budgets")).json()["budgets"][0])["reserved"]:
+                    pass
+            assert found["spent"] == pytest.approx(3 * (8 * 250 + 2 * 2000) / 1e9)  # three that the model answered
+
+
+async def test_a_question_stands_nowhere_but_in_the_calls_that_ask_it(
+    api: Api, redis_server: RedisServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    def failing(request: Seen) -> Step:
+        return (
+            Reply.of({"error": {"message": request.body.decode()}}, status=500)
+            if b"judge" in request.body
+            else api(request)
+        )
+
+    policy: dict[str, Any] = {"judge": "model", "judge_model": "up/judge"}
+    async with (
+        ScriptedUpstream(then=failing) as up,
+        serving(semantic(up.base_url, redis_server.url, **policy)) as gw,
+    ):
+        await ask(gw, "How do I announce the canary merger?")
+        await ask(gw, "How can I announce the canary merger?")
+        await gw.until(lambda s: s("gateway_semantic_checks_total", route="default", result="unjudged") == 1)
+        shown = [str((await gw.metrics()).samples).encode(), (await gw.admin("GET", "/admin/cache")).body]
+    output = capfd.readouterr()
+    shown += [output.out.encode(), output.err.encode(), caplog.text.encode(), redis_server.content()]
+    assert [piece for piece in shown if b"canary" in piece] == []
