@@ -37,6 +37,7 @@ from gateway.lasting import Lasting
 from gateway.learning import Learning
 from gateway.passthrough import Passthrough
 from gateway.pipeline import Pipeline
+from gateway.prompt_check import PromptChecker
 from gateway.prompts.registry import Registry
 from gateway.record import Record
 from gateway.routing.labels import Labels
@@ -241,6 +242,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
                 "status": partial(_status, loaded.hash, clock, lasting.started_at),
                 "upstreams": partial(_upstreams, upstreams, clock),
                 "keys.refresh": partial(_refresh_keys, issued),
+                "prompts.check": PromptChecker(lasting.counter, prices).answer,
                 "prompts.refresh": partial(_refresh_prompts, prompts),
                 "budgets": partial(_budgets, admission),
                 "route.explain": Explainer(config.routes, router, lasting.counter, prices).explain,

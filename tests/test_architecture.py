@@ -19,7 +19,7 @@ FLOORS = (  # a room may import itself and what lies on a floor below; rooms of 
     {"migrations"},
     {"auth", "prompts", "tokens", "routing", "cache", "admission", "upstream", "accounting", "telemetry"},
     {"learning", "steps"},
-    {"pipeline", "catalog", "explain", "passthrough"},
+    {"pipeline", "catalog", "explain", "passthrough", "prompt_check"},
     {"lasting"},
     {"app"},
     {"server"},
@@ -38,7 +38,7 @@ HEAVY = (
     "gateway.cache.vectors",  # it needs numpy
     "asyncpg",
     "watchfiles",
-    "gateway.prompts.render",  # for jinja2, where there are prompts
+    *("gateway.prompts.render", "gateway.prompts.lint"),  # for jinja2, where there are prompts
 )
 """Slow to load and needed by few: may be imported inside a function."""
 TRAINING = "gateway.routing.offline"

@@ -22,6 +22,7 @@ class Push(Change):
         None, description="that it had elsewhere; without one a new prompt gets one"
     )
     label: Label | None = Field(None, description="pointed at the version at once")
+    force: bool = Field(False, description="whatever lint says of it")
 
 
 class Activate(Change):

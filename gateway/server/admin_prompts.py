@@ -16,6 +16,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from gateway.clock import SystemClock
 from gateway.config.problem import dotted
 from gateway.errors import BadRequest, NotFound, ProcessSilent
+from gateway.prompt_check import errors_in, placed
 from gateway.prompts.asked import Activate, Change, Push, Rollback, SetShadow, Split
 from gateway.prompts.difference import difference
 from gateway.prompts.document import Label, PromptDocument
@@ -34,6 +35,8 @@ _LABEL: TypeAdapter[str] = TypeAdapter(Label)
 _MAX_NODES = 1_000_000
 """A text may be full of commas, and this is not the way of requests."""
 _LISTED = 100
+_TOLD = 5
+"""Findings in a refusal."""
 
 
 def serve_prompts(app: web.Application) -> None:
@@ -121,7 +124,17 @@ async def audit(request: web.Request, store: PromptStore) -> Answer:
 
 async def push(request: web.Request, store: PromptStore) -> Answer:
     asked = await _body(request, Push)
-    return await store.push(asked.document, author=asked.author, id_=asked.id, label=asked.label)
+    document = asked.document.model_dump(mode="json", exclude_defaults=True)
+    findings = (await request.app[CREW].ask("prompts.check", {"document": document}))[0]
+    if (wrong := errors_in(findings)) and not asked.force:
+        told = "; ".join(f"{placed(found)}: {found['message']}" for found in wrong[:_TOLD])
+        raise BadRequest(
+            f"Lint refuses it: {told}. `gateway prompts lint` tells all of it; `force` pushes it all the same.",
+            param="document",
+            code="prompt_lint",
+        )
+    pushed = await store.push(asked.document, author=asked.author, id_=asked.id, label=asked.label)
+    return {**pushed, "findings": findings}
 
 
 async def activate(request: web.Request, store: PromptStore) -> Answer:

@@ -109,7 +109,9 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("POST", "/admin/prompts"): Operation(
         "Push a version. 200 with `status` unchanged where it is the newest already.",
-        _object(name=_TEXT, id=_TEXT, version=_WHOLE, status={"enum": ["created", "unchanged"]}, labels=_ANY),
+        _object(
+            name=_TEXT, id=_TEXT, version=_WHOLE, status={"enum": ["created", "unchanged"]}, labels=_ANY, findings=_ANY
+        ),
         status=201,
         body=_ref("Push"),
         failures=(400, 404, 409, 503),

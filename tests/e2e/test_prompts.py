@@ -50,7 +50,7 @@ async def test_prompts_go_from_files_into_the_gateway_and_back(tmp_path: Path) -
         changed = await prompts(gw, "diff", "bot")
         assert changed.exit_code == 1
         assert "--- bot production\n+++ bot newest\n" in changed.stdout
-        assert '-      "content": "Be brief."' in changed.stdout
+        assert "-Be brief.\n+Be brief and kind.\n" in changed.stdout
         assert (await prompts(gw, "diff", "bot", "newest", str(bot))).exit_code == 0
         assert "Be brief." in (await prompts(gw, "show", "bot", "production")).stdout
         assert "1        " in (await prompts(gw, "show", "bot")).stdout
@@ -74,6 +74,23 @@ async def test_prompts_go_from_files_into_the_gateway_and_back(tmp_path: Path) -
         assert "2 prompts in" in (await prompts(gw, "pull", str(pulled))).stderr
         back = (await prompts(gw, "push", str(pulled), "--json")).stdout
         assert [each["status"] for each in json.loads(back)] == ["unchanged", "unchanged"]
+
+        write(bot, "Answer based on: {{ context }} \n Question: {{ question }}")
+        refused = await prompts(gw, "push", str(bot))
+        assert refused.exit_code == 1
+        assert "messages[0], line 1: blanks beside a variable" in refused.stderr
+        assert "variable 'context' is not declared" in refused.stderr
+        assert "bot  version 3  created" in (await prompts(gw, "push", str(bot), "--force")).stdout
+
+        openai = tmp_path / "pmpt.json"
+        openai.write_text('{"id": "pmpt_1", "name": "Old Bot", "version": "2", "instructions": "Hi {{name}}."}')
+        shown = await prompts(gw, "import", str(openai), "--dry-run")
+        assert "=== developer ===\nHi {{ name }}.\n" in shown.stdout
+        assert (await prompts(gw, "import", str(openai))).stdout == "Old-Bot  pmpt_1  version 2  created\n"
+        assert (await prompts(gw, "import", str(openai))).stdout == "Old-Bot  pmpt_1  version 2  unchanged\n"
+        rendered = await prompts(gw, "render", "Old-Bot", "--var", "name=Ann")
+        assert rendered.stdout == "=== developer ===\nHi Ann.\n"
+        assert (await prompts(gw, "lint", "Old-Bot")).exit_code == 0
 
         assert "no prompt 'nobody'" in (await prompts(gw, "show", "nobody")).stderr
         assert "expected VERSION=WEIGHT" in (await prompts(gw, "split", "bot", "1:90", "2:10")).stderr

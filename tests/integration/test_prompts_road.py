@@ -56,10 +56,10 @@ def document(url: str, folder: Path) -> dict[str, Any]:
 
 
 async def push(gw: RunningGateway, *documents: dict[str, Any], label: str = "production") -> list[str]:
-    """The ids of the prompts."""
+    """The ids of the prompts, which are pushed whatever lint says of them."""
     ids = []
     for one in documents:
-        answer = await gw.admin("POST", "/admin/prompts", {"document": one, "label": label})
+        answer = await gw.admin("POST", "/admin/prompts", {"document": one, "label": label, "force": True})
         assert answer.status in (200, 201), answer.body
         ids.append(answer.json()["id"])
     return ids
@@ -302,6 +302,18 @@ async def test_a_key_that_stands_twice_is_refused(gw: RunningGateway, repeated: 
 
 EXPENSIVE = "Answer based on: {{ context }} \n Question: {{ question }}"
 """The space that cost $12,000."""
+
+
+async def test_a_push_of_what_lint_refuses_is_refused(gw: RunningGateway) -> None:
+    variables: dict[str, Any] = {"context": {}, "question": {}}
+    rag = {"name": "rag", "messages": [{"role": "user", "content": EXPENSIVE}], "variables": variables}
+    refused = await gw.admin("POST", "/admin/prompts", {"document": rag})
+    assert (refused.status, refused.error["code"], refused.error["param"]) == (400, "prompt_lint", "document")
+    assert "messages[0], line 1: blanks beside a variable" in refused.error["message"]
+    assert (await gw.admin("GET", "/admin/prompts/rag")).status == 404
+    forced = await gw.admin("POST", "/admin/prompts", {"document": rag, "force": True})
+    (finding,) = forced.json()["findings"]
+    assert (finding["rule"], finding["tokens"], finding["usd_per_million_requests"]) == ("space-by-variable", 1, 0.25)
 
 
 async def policed(folder: Path, policy: dict[str, Any], content: str = EXPENSIVE, **variables: str) -> Any:

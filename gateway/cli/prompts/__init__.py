@@ -12,6 +12,9 @@ _HERE = "gateway.cli.prompts."
     {
         "push": (_HERE + "files:push", "make files the newest versions of their prompts"),
         "pull": (_HERE + "files:pull", "write prompts into a folder, one file each"),
+        "lint": (_HERE + "check:lint", "what is wrong with prompts, and what that costs"),
+        "render": (_HERE + "check:render", "the messages that a prompt makes, their tokens and price"),
+        "import": (_HERE + "bring:import_", "take prompts over from OpenAI"),
         "list": (_HERE + "look:list_", "what prompts there are, and where their labels point"),
         "show": (_HERE + "look:show", "one prompt with its versions, or what one version says"),
         "diff": (_HERE + "look:diff", "what changed from one version to another, or to a file"),

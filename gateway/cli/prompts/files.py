@@ -7,44 +7,47 @@ import click
 
 from gateway.cli.admin import AdminApi, admin_option
 from gateway.cli.prompts.common import all_prompts, as_json, author_option, document_of, path, show_json, table
-from gateway.cli.prompts.folder import SUFFIXES, read, written
+from gateway.cli.prompts.folder import SUFFIXES, files_in, read, written
+from gateway.prompt_check import placed
 from gateway.prompts.document import PRODUCTION, PromptDocument
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="PATH...")
 @click.option("--label", help="Point this label at what is pushed, at once: production, canary, ….")
+@click.option("--force", is_flag=True, help="Whatever lint says of it.")
 @author_option
 @as_json
 @admin_option
-def push(paths: tuple[Path, ...], label: str | None, author: str, admin: str, as_json: bool) -> None:
+def push(paths: tuple[Path, ...], label: str | None, force: bool, author: str, admin: str, as_json: bool) -> None:
     """Make each file, or each one in a folder, the newest version of its prompt.
 
     What is the newest version already stays as it is: pushing twice does no harm. All files are read before the first
     is pushed.
     """
-    documents = {file: read(file) for path in paths for file in _files(path)}
+    documents = {file: read(file) for path in paths for file in files_in(path)}
     if not documents:
         raise click.ClickException(f"there are no prompts: expected files that end in {' or '.join(SUFFIXES)}")
     api = AdminApi(admin)
-    pushed = [_pushed(api, file, document, author, label) for file, document in documents.items()]
+    pushed = [_pushed(api, file, document, author, label, force=force) for file, document in documents.items()]
     if as_json:
         show_json(pushed)
         return
     table([[each["name"], f"version {each['version']}", each["status"], each["file"]] for each in pushed])
+    for each in pushed:
+        for found in each["findings"]:
+            click.echo(f"{each['file']}: {placed(found)}: {found['severity']}: {found['message']}", err=True)
     _tell_what_is_next(pushed)
 
 
-def _files(place: Path) -> list[Path]:
-    if place.is_file():
-        return [place]
-    return sorted(file for file in place.rglob("*") if file.suffix in SUFFIXES and file.is_file())
-
-
-def _pushed(api: AdminApi, file: Path, document: PromptDocument, author: str, label: str | None) -> dict[str, Any]:
+def _pushed(
+    api: AdminApi, file: Path, document: PromptDocument, author: str, label: str | None, *, force: bool
+) -> dict[str, Any]:
     body: dict[str, Any] = {"document": document.model_dump(mode="json", exclude_defaults=True), "author": author}
     if label is not None:
         body["label"] = label
+    if force:
+        body["force"] = True
     try:
         return {"file": str(file), **api.post("/admin/prompts", body)}
     except click.ClickException as error:
