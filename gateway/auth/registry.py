@@ -43,8 +43,16 @@ _REVOKE = (
 _ONE = "SELECT settings, created_ms, revoked_ms, old_until_ms FROM issued_keys WHERE name = $1"
 _SEVERAL = (
     "SELECT settings, created_ms, revoked_ms, old_until_ms FROM issued_keys"
-    " WHERE name > $1 AND (CAST($2 AS TEXT) IS NULL OR team = $2) ORDER BY name LIMIT $3"
+    " WHERE name > $1 AND (CAST($2 AS TEXT) IS NULL OR team = $2 OR issuer IS NOT NULL) ORDER BY name LIMIT $3"
 )
+"""Of a team, and those that may be: a key is in its issuer's."""
+_ISSUERS = (
+    "SELECT name, team, issuer FROM issued_keys WHERE name IN (SELECT issuer FROM issued_keys WHERE issuer IS NOT NULL)"
+)
+
+
+_Issuers = Mapping[str, tuple[str | None, str | None]]
+"""Key that others were issued under → its team and its own issuer."""
 
 
 class _Row(NamedTuple):
@@ -79,15 +87,23 @@ class KeyRegistry:
         except DatabaseRefused:
             raise Conflict(f"A key named '{key.name}' exists, or did: names are used once. Choose another.") from None
         log.info("key '%s' was created", key.name)
-        return {**self._shown(_Row(key, now_ms, None, None)), "secret": secret}
+        return {**self._shown(_Row(key, now_ms, None, None), {}), "secret": secret}
 
     async def several(self, *, after: str, limit: int, team: str | None) -> list[dict[str, Any]]:
         """At most `limit` keys in the order of their names, from the first after `after` on."""
-        rows = await self._database.fetch(_SEVERAL, after, team, min(limit, MOST_LISTED))
-        return [self._shown(_row(row)) for row in rows]
+        limit, found = min(limit, MOST_LISTED), list[dict[str, Any]]()
+        issuers = await self._issuers_of_all()
+        while len(found) < limit:
+            rows = [_row(row) for row in await self._database.fetch(_SEVERAL, after, team, limit)]
+            shown = (self._shown(row, issuers) for row in rows)
+            found += [key for key in shown if team is None or key["team"] == team]
+            if len(rows) < limit:
+                break
+            after = rows[-1].key.name
+        return found[:limit]
 
     async def show(self, name: str) -> dict[str, Any]:
-        return self._shown(await self._get(name))
+        return self._shown(await self._get(name), await self._issuers_of_all())
 
     async def rotate(self, name: str, *, grace_s: float) -> dict[str, Any]:
         """A new secret for a key, told once; the one before goes on for `grace_s`."""
@@ -95,14 +111,14 @@ class KeyRegistry:
         secret, until_ms = make_secret(), self._now_ms() + round(grace_s * 1000)
         await self._database.write((_COUNT_UP, [()]), (_ROTATE, [(name, digest_of(secret).hex(), until_ms)]))
         log.info("key '%s' was rotated", name)
-        return {**self._shown(await self._get(name)), "secret": secret}
+        return {**await self.show(name), "secret": secret}
 
     async def revoke(self, name: str) -> dict[str, Any]:
         """It is a key no longer, nor is any that was issued under it. Revoking it again changes nothing."""
         await self._get(name)
         await self._database.write((_COUNT_UP, [()]), (_REVOKE, [(name, self._now_ms())]))
         log.info("key '%s' was revoked", name)
-        return self._shown(await self._get(name))
+        return await self.show(name)
 
     # ------------------------------------------------------------------ may it be issued?
 
@@ -156,10 +172,25 @@ class KeyRegistry:
     def _elsewhere(self, name: str) -> str:
         return " It stands in the configuration: change it there." if name in self._callers.by_name else ""
 
-    def _shown(self, row: _Row) -> dict[str, Any]:
+    async def _issuers_of_all(self) -> _Issuers:
+        return {name: (team, issuer) for name, team, issuer in await self._database.fetch(_ISSUERS)}
+
+    def _team(self, key: IssuedKey, issuers: _Issuers) -> str | None:
+        """What it is charged to now: its issuer's team, which may be another than when it was made."""
+        team, issuer = key.team, key.issuer
+        while issuer is not None:
+            if (configured := self._callers.by_name.get(issuer)) is not None:
+                return configured.team
+            if issuer not in issuers:
+                break
+            team, issuer = issuers[issuer]
+        return team
+
+    def _shown(self, row: _Row, issuers: _Issuers) -> dict[str, Any]:
         fields = json.loads(row.key.model_dump_json(exclude={"expires_at"}))
         return {
             **fields,
+            "team": self._team(row.key, issuers),
             "state": self._state(row),
             "created_at": _time(row.created_ms),
             "expires_at": None if row.key.expires_at is None else _time(round(row.key.until_s * 1000)),

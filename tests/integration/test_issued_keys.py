@@ -180,6 +180,12 @@ async def test_a_key_follows_its_issuer_into_another_team(sqlite_ledger: str) ->
         await gw.reload(document)
         statuses = [(await gw.chat(key=key["secret"])).status for key in (kid, grandkid, kid, grandkid)]
         assert statuses == [200, 200, 429, 429]
+        assert (await gw.admin("GET", "/admin/keys/grandkid")).json()["team"] == "tight"
+        listed = {
+            team: [key["name"] for key in (await gw.admin("GET", f"/admin/keys?team={team}&limit=1")).json()["keys"]]
+            for team in ("wide", "tight")
+        }
+        assert listed == {"wide": [], "tight": ["grandkid"]}
         assert (await create(gw, name="late", issuer="kid"))["team"] == "tight"
 
 
