@@ -44,7 +44,7 @@ _TYPES = {
     "svg": "image/svg+xml",
 }
 _FILES = resources.files("gateway.server") / "page"
-
+_WRONG_KEY = b'<p class="bad" role="alert">That is not the admin key.</p>\n  '
 
 _SESSIONS = web.AppKey("sessions", Sessions)
 _FAILURES = web.AppKey("failures", Failures)
@@ -100,7 +100,7 @@ def _from_the_page(change: Handler) -> Handler:
 
 
 async def prompts_page(request: web.Request) -> web.Response:
-    return _file("prompts.html" if may_read(request) else "sign-in.html")
+    return _answer("html", _file("prompts.html" if may_read(request) else "sign-in.html"))
 
 
 async def _off(_: web.Request) -> web.Response:
@@ -108,16 +108,17 @@ async def _off(_: web.Request) -> web.Response:
 
 
 async def page(request: web.Request) -> web.Response:
-    return _file("page.html" if may_read(request) else "sign-in.html")
+    return _answer("html", _file("page.html" if may_read(request) else "sign-in.html"))
 
 
 async def asset(request: web.Request) -> web.Response:
-    return _file(request.match_info["name"])
+    name = request.match_info["name"]
+    return _answer(name.rpartition(".")[2], _file(name))
 
 
 async def sign_in(request: web.Request) -> web.Response:
     if _is_from_elsewhere(request):
-        return _file("sign-in.html", status=403)
+        return _answer("html", _file("sign-in.html"), status=403)
     given = await _given_key(request)
     sessions, failures, now = request.app[_SESSIONS], request.app[_FAILURES], time.monotonic()
     if wait_s := failures.wait_s(now):
@@ -125,7 +126,8 @@ async def sign_in(request: web.Request) -> web.Response:
     if given is None or not sessions.is_key(given):
         failures.add(now)
         log.warning("a sign-in to the status page failed: wrong admin key, from %s", request.remote)
-        return _file("wrong-key.html", status=403)
+        page = _file("sign-in.html").replace(b"<form", _WRONG_KEY + b"<form", 1)
+        return _answer("html", page, status=403)
     response = _to_page()
     response.set_cookie(
         COOKIE,
@@ -178,6 +180,9 @@ def _is_from_elsewhere(request: web.Request) -> bool:
     return origin is not None and origin.partition("://")[2].lower() != request.host.lower()
 
 
-def _file(name: str, *, status: int = 200) -> web.Response:
-    kind = _TYPES[name.rpartition(".")[2]]
-    return web.Response(status=status, body=(_FILES / name).read_bytes(), headers={**_HEADERS, "Content-Type": kind})
+def _file(name: str) -> bytes:
+    return (_FILES / name).read_bytes()
+
+
+def _answer(kind: str, body: bytes, *, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=body, headers={**_HEADERS, "Content-Type": _TYPES[kind]})

@@ -10,22 +10,16 @@ Afterwards nothing may be left: no task, no place in the pool. It ends with exit
 the first that goes wrong.
 """
 
-import argparse
 import asyncio
 import gzip
-import sys
-import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import AsyncIterator, Iterable, Iterator
 from random import Random
-
-import uvloop
 
 from gateway.errors import BadRequest, UpstreamError
 from gateway.upstream.http1 import Body, Connection
 from gateway.upstream.pool import Pool
 from gateway.upstream.reply import Reply
+from tests.fuzz.cases import Case, command, cuts_everywhere, run_each
 from tests.fuzz.corpus import damage
 from tests.support.transport import FakeTransport
 
@@ -82,18 +76,6 @@ HOSTILE = (
     b"SSH-2.0-OpenSSH_9.2\r\n",
 )
 CORPUS = (*GOOD, *ODD, *HOSTILE)
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    data: bytes
-    cuts: tuple[int, ...]
-    """Where it is cut into pieces."""
-    seed: int
-
-    def pieces(self) -> list[bytes]:
-        ends = [0, *sorted(self.cuts), len(self.data)]
-        return [self.data[start:end] for start, end in pairwise(ends)]
 
 
 class Upstream:
@@ -217,13 +199,6 @@ async def run_case(case: Case) -> None:
 # ------------------------------------------------------------------ which cases
 
 
-def cuts_everywhere() -> Iterator[Case]:
-    for data in CORPUS:
-        for cut in range(len(data)):
-            yield Case(data, (cut,), cut)
-        yield Case(data, tuple(range(1, len(data))), 0)
-
-
 def at_random(seed: int, count: int) -> Iterator[Case]:
     rng = Random(seed)
     for _ in range(count):
@@ -234,42 +209,16 @@ def at_random(seed: int, count: int) -> Iterator[Case]:
         yield Case(data, cuts, rng.randrange(1 << 32))
 
 
-async def run(cases: Iterator[Case], *, total: int, show: bool) -> int:
-    """How many were run; AssertionError with the case at the first that goes wrong."""
-    began = time.monotonic()
-    done = 0
-    for case in cases:
-        try:
-            async with asyncio.timeout(20):
-                await run_case(case)
-        except Exception as error:
-            raise AssertionError(f"{case}\n{error!r}") from error
-        done += 1
-        if show and done % 20_000 == 0:
-            sys.stdout.write(f"{done:,} of {total:,} cases, {time.monotonic() - began:.0f} s\n")
-            sys.stdout.flush()
-    return done
-
-
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--count", type=int, default=200_000, help="of random cases")
-    options.add_argument("--seed", type=int, default=1)
-    given = options.parse_args()
-    everywhere = list(cuts_everywhere())
-    total = len(everywhere) + given.count
-
-    def cases() -> Iterator[Case]:
-        yield from everywhere
-        yield from at_random(given.seed, given.count)
-
-    try:
-        done = uvloop.run(run(cases(), total=total, show=True))
-    except AssertionError as error:
-        sys.stdout.write(f"{error}\n")
-        sys.exit(1)
-    sys.stdout.write(f"{done:,} cases, seed {given.seed}: each its own answer, nothing left behind\n")
+async def run(cases: Iterable[Case], total: int | None = None) -> int:
+    return await run_each(cases, run_case, total=total)
 
 
 if __name__ == "__main__":
-    main()
+    command(
+        __doc__,
+        run,
+        first=list(cuts_everywhere(CORPUS)),
+        at_random=at_random,
+        count=200_000,
+        well="each its own answer, nothing left behind",
+    )

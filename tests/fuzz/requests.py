@@ -9,23 +9,17 @@ that gets another's answer, shows. After each case nothing may be left: no task,
 no connection. It ends with exit code 1 and the case at the first difference.
 """
 
-import argparse
 import asyncio
 import hashlib
-import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from operator import eq
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
 import orjson
-import uvloop
 from aiohttp import web
 
 from gateway.app import Gateway, Use
@@ -39,6 +33,7 @@ from gateway.server.load import InFlight
 from gateway.server.routes import traffic_app
 from gateway.server.strict import StrictHandler
 from gateway.wire.endpoint import Endpoint
+from tests.fuzz.cases import Case, command, cuts_everywhere, run_each
 from tests.fuzz.corpus import CORPUS, damaged
 from tests.fuzz.wire import Answer, MemoryTransport, answers, quiet
 
@@ -82,18 +77,6 @@ def _is_text(said: object) -> bool:
     except TypeError:
         return False
     return True
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    data: bytes
-    cuts: tuple[int, ...]
-    """Where it is cut into pieces."""
-    seed: int
-
-    def pieces(self) -> Iterator[bytes]:
-        ends = [0, *sorted(self.cuts), len(self.data)]
-        return (self.data[start:end] for start, end in pairwise(ends))
 
 
 class Lanes:
@@ -200,13 +183,6 @@ def _told(answer: Answer) -> tuple[object, ...]:
 # ------------------------------------------------------------------ which cases
 
 
-def cuts_everywhere() -> Iterator[Case]:
-    for data in CORPUS:
-        for cut in range(len(data)):
-            yield Case(data, (cut,), cut)
-        yield Case(data, tuple(range(1, len(data))), 0)
-
-
 def at_random(seed: int, count: int) -> Iterator[Case]:
     rng = Random(seed)
     for _ in range(count):
@@ -216,45 +192,20 @@ def at_random(seed: int, count: int) -> Iterator[Case]:
         yield Case(data, cuts, rng.randrange(1 << 32))
 
 
-async def run(cases: Iterator[Case], *, total: int, show: bool) -> int:
-    """How many were run; AssertionError with the case at the first that goes wrong."""
+async def run(cases: Iterable[Case], total: int | None = None) -> int:
     lanes = Lanes()
     await lanes.start()
-    began = time.monotonic()
-    done = told = 0
-    for case in cases:
-        try:
-            async with asyncio.timeout(20):
-                told += len(await run_case(lanes, case))
-        except (AssertionError, ValueError, TimeoutError) as error:
-            raise AssertionError(f"{case}\n{error!r}") from error
-        done += 1
-        if show and done % 5000 == 0:
-            sys.stdout.write(f"{done:,} of {total:,} cases, {told:,} answers, {time.monotonic() - began:.0f} s\n")
-            sys.stdout.flush()
+    done = await run_each(cases, partial(run_case, lanes), total=total)
     await lanes.lane.drain(0)
     return done
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--count", type=int, default=130_000, help="of random cases")
-    options.add_argument("--seed", type=int, default=1)
-    given = options.parse_args()
-    everywhere = list(cuts_everywhere())
-    total = len(everywhere) + given.count
-
-    def cases() -> Iterator[Case]:
-        yield from everywhere
-        yield from at_random(given.seed, given.count)
-
-    try:
-        done = uvloop.run(run(cases(), total=total, show=True))
-    except AssertionError as error:
-        sys.stdout.write(f"{error}\n")
-        sys.exit(1)
-    sys.stdout.write(f"{done:,} cases, seed {given.seed}: no difference, nothing left behind\n")
-
-
 if __name__ == "__main__":
-    main()
+    command(
+        __doc__,
+        run,
+        first=list(cuts_everywhere(CORPUS)),
+        at_random=at_random,
+        count=130_000,
+        well="no difference, nothing left behind",
+    )
