@@ -30,6 +30,8 @@ NEGATION = _words("""
     not no nor neither none nothing nobody nowhere never without hardly barely scarcely rarely seldom cannot unless
     except excluding instead lack lacks lacking fail fails failed failing avoid avoids avoiding refuse refuses stop
     stops stopped stopping prevent prevents preventing forbid forbidden ban banned false wrong absent missing free minus
+    rather besides dont doesnt didnt cant wont isnt arent aint wasnt werent hasnt havent hadnt shouldnt wouldnt couldnt
+    mustnt neednt
 """)
 NEGATING = ("un", "non", "dis", "mis", "anti", "counter", "de", "il", "im", "in", "ir", "ex", "over", "under", "hyper")
 """Beginnings that may negate or turn the rest of a word. Many words merely look so ("increase", "under"): these must be
@@ -49,7 +51,7 @@ ORDER_ENDS = ("er", "est")
 LOGIC = _words("""
     or and but if only just all every each any some both either whole entire other another else same different again
     already yet still even almost nearly exactly about per versus vs from into onto against for by off out away through
-    during despite because
+    during despite because with in on at as while whether among upon like unlike
 """)
 MODE = _words("""
     should must may might would need needs needed ought shall allowed required able want wants wanted was were did had
@@ -116,9 +118,9 @@ OPPOSITES: Mapping[str, str] = {**{word: word for word in _OPPOSITE}, **dict(_in
 """Words that have an opposite, or others that are commonly put in their place; verbs by their first form."""
 
 PLAIN = _words("""
-    a an the is are be do does can could to of at as with it its this that these those there here please kindly tell
+    a an the is are be do does can could to of it its this that these those there here please kindly tell
     explain describe list give show find write hi hello hey thanks thank so then also well ok okay let have has having
-    being doing get gets getting got way know knows in on mean means meaning work works
+    being doing get gets getting got way know knows mean means meaning work works
 """)
 """Words that say what language this is; those that stand nowhere above may come and go."""
 POLITE = (

@@ -33,6 +33,8 @@ MOST_IN_BUCKET = 10_000
 _OVERHEAD = 700
 """Bytes a row takes beside its numbers: names, places in dicts, hashes of words (measured likewise)."""
 _SHORTEST = 1e-12
+_LONGEST = 16_384
+"""Dimensions. No model has a quarter of that."""
 _SLACK = 1e-5
 """Of sums in single precision."""
 
@@ -47,7 +49,7 @@ class Near:
 
 def unit(numbers: object) -> Vector | None:
     """`numbers` as a vector of length 1; None where they are none."""
-    if not isinstance(numbers, list) or not numbers:
+    if not isinstance(numbers, list) or not 0 < len(numbers) <= _LONGEST:
         return None
     try:
         vector = np.array(numbers, dtype=np.float64)

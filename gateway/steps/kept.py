@@ -95,7 +95,8 @@ class Kept:
             if directives.may_store:
                 slot = Slot(key, route.cache)
                 if isinstance(found, Lead):
-                    asked = self._asked(turn, route.cache, scope, beta)
+                    is_up = found.detail is None  # else there is no entry to be had
+                    asked = self._asked(turn, route.cache, scope, beta) if is_up else None
                     slot = Slot(key, route.cache, found.flight, found.stale, asked)
             reason = found.detail
         record.cache, record.cache_detail = ("miss", None) if reason is None else ("bypass", reason)

@@ -15,11 +15,18 @@ PAIRS_APART = [
     ("Which foods can I eat?", "Which foods can\u2019t I eat?", "negation"),
     ("Which foods can I eat?", "Which foods cannot I eat?", "negation"),
     ("Does the plan cover dental work?", "Does the plan never cover dental work?", "negation"),
-    ("How do I fly with a visa?", "How do I fly without a visa?", "negation"),
+    ("How do I fly with a visa?", "How do I fly without a visa?", "logic"),
     ("What is a valid form of payment?", "What is an invalid form of payment?", "negation"),
     ("What are the causes of sugar free coffee taste?", "What are the causes of coffee taste?", "negation"),
     ("What is a lossless picture format?", "What is a lossy picture format?", "opposites"),
     ("When do birds migrate here unless it rains?", "When do birds migrate here if it rains?", "logic"),
+    ("Which foods can i eat?", "Which foods cant i eat?", "negation"),
+    ("is it true that dogs bite", "isnt it true that dogs bite", "negation"),
+    # what narrows a question
+    ("Can I take aspirin now?", "Can I take aspirin with wine now?", "logic"),
+    ("Is aspirin safe here?", "Is aspirin safe here for children?", "logic"),
+    ("Is it fine to drive?", "Is it fine to drive while drunk?", "logic"),
+    ("What is the rent like?", "What is the rent like in winter?", "calendar"),
     # who does what to whom
     ("How do I get from Rome to Paris?", "How do I get from Paris to Rome?", "names"),
     ("how do i get from rome to paris", "how do i get from paris to rome", "word_order"),
@@ -34,7 +41,7 @@ PAIRS_APART = [
     ("How are rates increased?", "How are rates decreased?", "opposites"),
     # order and comparison
     ("What should I eat before a run?", "What should I eat after a run?", "order"),
-    ("Is tea healthier than coffee?", "Is tea as healthy as coffee?", "opposites"),
+    ("Is tea healthier than coffee?", "Is tea as healthy as coffee?", "logic"),
     ("What happens before lunch and after dinner?", "What happens after lunch and before dinner?", "order"),
     ("Which is the largest planet of all?", "Which is the smallest planet of all?", "order"),
     ("What is the first step of it?", "What is the last step of it?", "order"),
@@ -140,7 +147,7 @@ def test_signs_are_told_by_kind_and_in_their_order() -> None:
     assert signs_of("How do I get from Rome to Paris in 3 hours, before noon?") == {
         "asked": ("how",),
         "persons": ("i",),
-        "logic": ("from",),
+        "logic": ("from", "in"),
         "names": ("Rome", "Paris"),
         "numbers": ("3",),
         "calendar": ("hour", "noon"),
