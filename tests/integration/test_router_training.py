@@ -16,7 +16,7 @@ from gateway.routing.document import Made
 from gateway.routing.model import Classifier
 from gateway.routing.offline import evaluate, groups, kinds
 from gateway.routing.offline.calibrate import probabilities
-from gateway.routing.offline.dataset import parse, read
+from gateway.routing.offline.dataset import Dataset, parse, read
 from gateway.routing.offline.fit import Fitted, Settings
 from gateway.routing.offline.train import export, out_of_fold
 
@@ -92,6 +92,21 @@ def test_outcomes_share_out_every_prompt() -> None:
     weak, strong = np.array([0.0, 1.0, 1.0, 0.0, 0.5]), np.array([1.0, 0.0, 1.0, 0.0, 1.0])
     found = kinds.outcomes(weak, strong)
     assert found.tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0.5, 0, 0.25, 0.25]]
+
+
+def test_a_fold_is_cut_in_as_many_kinds_as_all_rows() -> None:
+    rows = [
+        parse(orjson.dumps({"text": "q", "source": "exam", "subset": str(number % 6), "need": number % 6 % 2}))
+        for number in range(60)
+    ]
+    every = Dataset(tuple(rows), fingerprint="")
+    fold = every.take(np.arange(48))
+
+    pieces = kinds.pieces(every, rows_a_kind=30)
+
+    assert pieces == {"exam": 2}
+    assert kinds.pieces(fold, rows_a_kind=30) == {"exam": 1}
+    assert set(kinds.assign(every, pieces)) == set(kinds.assign(fold, pieces)) == {"exam:1", "exam:2"}
 
 
 def test_what_a_file_says_of_itself_was_measured_out_of_fold(model: Path) -> None:

@@ -4,7 +4,7 @@
 a test holds the two to the same numbers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,9 +38,9 @@ class Settings:
     more: that a prompt is too hard for both models looks like need to the smaller one."""
     large_c: float = 0.3
     large_scale: float = 0.1
-    small_c: float = 0.3
+    small_c: float = 0.2
     small_scale: float = 0.2
-    sibling: float = 0.3
+    sibling: float = 0.15
     """Weight of a row in the regression of another kind of its own source."""
     nearest_spread: float = 0.25
     """Least spread of a surface measure within a kind, for the distance: a constant would rule out any difference."""
@@ -87,12 +87,15 @@ class Need:
 class Fitted:
     """A gate and one regression a kind, fitted on `data`, whose features are `seen`."""
 
-    def __init__(self, seen: Sequence[Features], data: Dataset, settings: Settings) -> None:
+    def __init__(
+        self, seen: Sequence[Features], data: Dataset, settings: Settings, pieces: Mapping[str, int] | None = None
+    ) -> None:
+        """`pieces` is what each source is cut in; None: as many as its rows in `data` allow."""
         self.settings = settings
         self.vectorizer = TfidfVectorizer(analyzer=_words, min_df=settings.min_documents, binary=True).fit(seen)
         self.scaler = StandardScaler().fit(_surface(seen))
         terms, surface = self.terms(seen), self.surface(seen)
-        self.labels = kinds.assign(data)
+        self.labels = kinds.assign(data, kinds.pieces(data) if pieces is None else pieces)
         self.names = tuple(np.unique(self.labels).tolist())
         self.gate_terms, self.gate_surface, self.gate_intercepts = self._fit_gate(terms, surface)
         self.needs = [self._fit_need(name, terms, surface, data) for name in self.names]

@@ -4,13 +4,15 @@ A kind is a source of the data. A large one is cut in a few by the outcomes of i
 school history are one benchmark, but not one thing to a router.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
 from gateway.routing.offline.dataset import Dataset, Floats
 
-ROWS_A_KIND = 2500
+ROWS_A_KIND = 3000
 """A source is cut in as many kinds as it has this many rows."""
 PRIOR_ROWS = 60
 """A subset counts as if it had this many rows more, with the outcomes of its whole source."""
@@ -35,16 +37,25 @@ def versus(weak: Floats, strong: Floats) -> Floats:
     return np.stack([better, 1 - better], axis=1)
 
 
-def assign(data: Dataset, *, rows_a_kind: int = ROWS_A_KIND) -> Labels:
+def pieces(data: Dataset, *, rows_a_kind: int = ROWS_A_KIND) -> dict[str, int]:
+    """Source → the number of kinds it is cut in.
+
+    A fold has fewer rows, and would be cut in fewer: it is told the number for all rows, or cross-validation would
+    judge another model than the one that is made.
+    """
+    return {source: max(1, rows // rows_a_kind) for source, rows in data.counts().items()}
+
+
+def assign(data: Dataset, pieces: Mapping[str, int]) -> Labels:
     """The kind of each row: its source's name, with a number where that is cut in several."""
     sources, subsets = data.sources, data.subsets
     what = outcomes(data.weak, data.strong)
     labels = sources.astype(object)
     for source in np.unique(sources):
         mine = np.flatnonzero(sources == source)
-        pieces = min(len(mine) // rows_a_kind, len(np.unique(subsets[mine])))
-        if pieces > 1:
-            piece_of = _pieces(subsets[mine], what[mine], pieces)
+        wanted = min(pieces[source], len(np.unique(subsets[mine])))
+        if wanted > 1:
+            piece_of = _pieces(subsets[mine], what[mine], wanted)
             labels[mine] = [f"{source}:{piece_of[subset]}" for subset in subsets[mine]]
     return labels.astype(np.str_)
 

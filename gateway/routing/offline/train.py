@@ -12,7 +12,7 @@ from gateway.routing import features
 from gateway.routing.document import Document
 from gateway.routing.features import Features
 from gateway.routing.model import SURE
-from gateway.routing.offline import calibrate, evaluate
+from gateway.routing.offline import calibrate, evaluate, kinds
 from gateway.routing.offline.dataset import Dataset, Floats
 from gateway.routing.offline.fit import Fitted, Judged, Settings
 from gateway.routing.offline.groups import near_duplicates
@@ -69,9 +69,10 @@ def out_of_fold(
     seen: Sequence[Features], data: Dataset, groups: NDArray[np.intp], settings: Settings, progress: Progress
 ) -> OutOfFold:
     judged = [np.zeros(len(seen)) for _ in range(5)]
+    pieces = kinds.pieces(data)
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     for number, (inside, outside) in enumerate(folds.split(groups, data.sources, groups), 1):
-        fitted = Fitted([seen[i] for i in inside], data.take(inside), settings)
+        fitted = Fitted([seen[i] for i in inside], data.take(inside), settings, pieces)
         found = fitted.judge([seen[i] for i in outside])
         values = (found.gain, found.share, found.known_words, found.distance, found.is_near)
         for column, value in zip(judged, values, strict=True):
