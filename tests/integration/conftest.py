@@ -7,6 +7,7 @@ import pytest
 from gateway.migrations.upgrade import upgrade
 from tests.support.gateway import LANE_VARIABLE, LANES, gateway
 from tests.support.postgres_server import PostgresServer
+from tests.support.redis_server import RedisServer
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -20,6 +21,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv(LANE_VARIABLE, request.param)
     return str(request.param)
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request: pytest.FixtureRequest) -> str:
+    """Both stores; the real redis-server is started only where it is wanted."""
+    if request.param == "memory":
+        return "memory"
+    server: RedisServer = request.getfixturevalue("redis_server")
+    return server.url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

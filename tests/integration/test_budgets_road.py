@@ -1,7 +1,6 @@
 """Limits and budgets on the way of a request, on both stores."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +19,6 @@ PRICES = {"small": {"input": 100, "output": 1000}, "large": {"input": 1000, "out
 CALL_USD = 0.0028
 WORST_USD = 0.0108
 """8 + 10 tokens: what is reserved with max_tokens 10."""
-
-
-@pytest.fixture(params=["memory", "redis"])
-def store(request: pytest.FixtureRequest) -> Iterator[str]:
-    if request.param == "memory":
-        yield "memory"
-        return
-    server: RedisServer = request.getfixturevalue("redis_server")
-    yield server.url
 
 
 def limited(url: str, store: str, **route: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,16 +18,6 @@ KEYS = [
     {"name": "red-2", "key": "key-red-two", "team": "red"},
     {"name": "blue-1", "key": "key-blue-one", "team": "blue"},
 ]
-
-
-@pytest.fixture(params=["memory", "redis"])
-def store(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Both stores; the real redis-server is started only where it is wanted."""
-    if request.param == "memory":
-        yield "memory"
-        return
-    server: RedisServer = request.getfixturevalue("redis_server")
-    yield server.url
 
 
 def cached(url: str, store: str, **policy: Any) -> dict[str, Any]:

@@ -1,12 +1,10 @@
 """Answers to questions that mean the same, on the way of a request."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
 from tests.support.gateway import gateway
-from tests.support.redis_server import RedisServer
 from tests.support.semantic import RESET, RESET_TOO, Api, ask, is_semantic, opened, semantic
 from tests.support.upstream import ScriptedUpstream, Seen, Step
 
@@ -14,15 +12,6 @@ from tests.support.upstream import ScriptedUpstream, Seen, Step
 @pytest.fixture
 def api() -> Api:
     return Api()
-
-
-@pytest.fixture(params=["memory", "redis"])
-def store(request: pytest.FixtureRequest) -> Iterator[str]:
-    if request.param == "memory":
-        yield "memory"
-        return
-    server: RedisServer = request.getfixturevalue("redis_server")
-    yield server.url
 
 
 async def test_a_question_that_means_the_same_is_answered_from_the_cache(api: Api, store: str) -> None:

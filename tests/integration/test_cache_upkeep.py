@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -13,22 +12,12 @@ import pytest
 from gateway.clock import ManualClock
 from tests.support.gateway import Answer, RunningGateway, config, gateway
 from tests.support.polling import until
-from tests.support.redis_server import RedisServer
 from tests.support.upstream import Reply, ScriptedUpstream, Stream, chat_body, chat_chunks, usage
 
 ANSWER = Reply.of(chat_body("Hello there.", usage=usage(8, 2)))
 DOWN = Reply.of({"error": {"message": "down"}}, 503)
 KEYS = [{"name": "bot", "key": "key-of-bot-1"}, {"name": "red-1", "key": "key-of-red-1", "team": "red"}]
 ADMIN = {"Authorization": "Bearer admin-key"}
-
-
-@pytest.fixture(params=["memory", "redis"])
-def store(request: pytest.FixtureRequest) -> Iterator[str]:
-    if request.param == "memory":
-        yield "memory"
-        return
-    server: RedisServer = request.getfixturevalue("redis_server")
-    yield server.url
 
 
 def cached(url: str, store: str, **policy: Any) -> dict[str, Any]:

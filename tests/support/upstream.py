@@ -26,8 +26,9 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from http.client import responses
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from tests.support.loopback import LoopbackServer
 
 MAX_HEAD_BYTES = 1 << 20
 JSON_HEADERS = (("Content-Type", "application/json"),)
@@ -188,33 +189,19 @@ def chat_chunks(
 # ------------------------------------------------------------------ the server
 
 
-class ScriptedUpstream:
+class ScriptedUpstream(LoopbackServer):
     """Plays `steps` in order; whatever comes after the script gets `then`, or a 500 that says so."""
 
     def __init__(
         self, *steps: Step | Handler, then: Step | Handler | None = None, tls: ssl.SSLContext | None = None
     ) -> None:
+        super().__init__(tls=tls, max_head_bytes=MAX_HEAD_BYTES)
         self.requests: list[Seen] = []
         self.connections = 0
         """Opened so far."""
         self._steps = list(steps)
         self._then = then
-        self._tls = tls
         self._arrived = asyncio.Condition()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._tls, limit=MAX_HEAD_BYTES)
-        self.port: int = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
     def base_url(self) -> str:
@@ -226,12 +213,9 @@ class ScriptedUpstream:
             await self._arrived.wait_for(lambda: len(self.requests) >= count)
         return self.requests
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = self.connections
         self.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         # Reading goes on while an answer is being sent: only so is a client that leaves noticed.
         inbox: asyncio.Queue[Seen | None] = asyncio.Queue()
         gone = asyncio.Event()
@@ -246,8 +230,6 @@ class ScriptedUpstream:
             pass  # the server is being closed
         finally:
             reading.cancel()
-            writer.close()
-            self._tasks.discard(task)
 
     async def _read_all(
         self, reader: asyncio.StreamReader, number: int, gone: asyncio.Event, inbox: asyncio.Queue[Seen | None]
