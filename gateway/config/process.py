@@ -54,7 +54,7 @@ class Server(Section):
     max_body_mb: float = Field(
         20, gt=0, le=1024, description="of the inference endpoints; pass-through streams unbounded"
     )
-    max_json_nodes: int = Field(500_000, ge=100, description="brackets and commas, counted before parsing")
+    max_json_nodes: int = Field(500_000, ge=100, description="brackets, commas and colons, counted before parsing")
     tls: Tls = Tls()
     cors: Cors = Cors()
     workers: int = Field(1, ge=1, le=256, description="processes that share the port")

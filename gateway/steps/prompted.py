@@ -24,9 +24,10 @@ from gateway.tokens.count import TokenCounter, tokens_of
 from gateway.value import value
 from gateway.values import Request
 from gateway.wire import json_bytes
+from gateway.wire.endpoint import Endpoint
 from gateway.wire.prompt_echo import Echo
 from gateway.wire.prompted import ENDPOINTS, Asked, Attached, Message, asked, chat_messages, defaults, filled
-from gateway.wire.reader import Reader
+from gateway.wire.reader import AT_ONCE_BYTES, Reader
 
 if TYPE_CHECKING:
     from gateway.prompts.render import Compiled
@@ -77,23 +78,30 @@ class Prompted:
         self._ready: dict[tuple[str, str], Ready] = {}
 
     def unprompted(self, turn: Turn) -> Request | None:
-        """The request, where it names no prompt of ours; None where it does, or may."""
+        """The request, where it names no prompt of ours; None where it does, or may, or is too large for one step."""
         endpoint, body = turn.endpoint, turn.incoming.body
-        if self._prompts is None or self._prompts.is_empty or endpoint.name not in ENDPOINTS:
+        if len(body) > AT_ONCE_BYTES:
+            return None
+        if not self._may_be_asked(endpoint):
             return self._reader.read(endpoint, body)
         if b'"prompt"' in body:
             return None
         request = self._reader.read(endpoint, body)
         return None if "prompt" in request.fields else request  # spelled with escapes
 
+    def _may_be_asked(self, endpoint: Endpoint) -> bool:
+        return self._prompts is not None and not self._prompts.is_empty and endpoint.name in ENDPOINTS
+
     async def rendered(self, turn: Turn) -> tuple[Turn, Request]:
-        """The request that a prompt and its variables make, and how it is answered. Raises PromptNotFound and
-        BadRequest."""
+        """The request that a prompt and its variables make, or that there is, and how it is answered.
+
+        Raises PromptNotFound and BadRequest.
+        """
         endpoint, body = turn.endpoint, turn.incoming.body
-        fields = self._reader.fields(body)
-        wanted = asked(body, fields)
-        if wanted is None or self._prompts is None:
-            return turn, self._reader.read(endpoint, body)
+        fields = await self._reader.fields_in_steps(body)
+        wanted = asked(body, fields) if self._may_be_asked(endpoint) else None
+        if wanted is None:
+            return turn, await self._reader.read_in_steps(endpoint, body, fields)
         named = Named(endpoint.name, body, fields, wanted)
         prompt, version = self._version(named, turn.record)
         request = self._reader.read(endpoint, await self.body_of(named, prompt, version, turn.record))

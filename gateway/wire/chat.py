@@ -52,7 +52,7 @@ class Chat(Endpoint):
 
     plain: ClassVar[re.Pattern[bytes]] = re.compile(rb'"delta":\s*\{\s*(?:"content":\s*"((?:[^"\\]|\\.)*)"\s*)?\}')
 
-    def _parse(self, body: bytes, fields: Mapping[str, Any]) -> Request:
+    def parse_unrepeated(self, body: bytes, fields: Mapping[str, Any]) -> Request:
         model = required_text(fields, "model")
         for index, message in enumerate(required_list(fields, "messages")):
             _check_message(index, message)
@@ -111,12 +111,13 @@ class Chat(Endpoint):
 
 
 def _check_message(index: int, message: object) -> None:
-    name = f"messages[{index}]"
     if not isinstance(message, dict):
-        raise wrong_type(name, "an object", message)
+        raise wrong_type(f"messages[{index}]", "an object", message)
     if not isinstance(message.get("role"), str):
-        raise wrong_type(f"{name}.role", "a string", message.get("role"))
-    check_content(f"{name}.content", message.get("content"))
+        raise wrong_type(f"messages[{index}].role", "a string", message.get("role"))
+    content = message.get("content")
+    if not isinstance(content, str):  # there may be 100,000 messages
+        check_content(f"messages[{index}].content", content)
 
 
 def _messages(answer: Json) -> Iterator[object]:

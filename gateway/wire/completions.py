@@ -35,7 +35,7 @@ class Completions(Endpoint):
 
     plain: ClassVar[re.Pattern[bytes]] = re.compile(rb'"text":\s*"((?:[^"\\]|\\.)*)"')
 
-    def _parse(self, body: bytes, fields: Mapping[str, Any]) -> Request:
+    def parse_unrepeated(self, body: bytes, fields: Mapping[str, Any]) -> Request:
         model = required_text(fields, "model")
         prompt = fields.get("prompt")
         if prompt is not None:  # without one the model starts a new document

@@ -20,7 +20,7 @@ class Embeddings(Endpoint):
     completion_fields: ClassVar[tuple[str, ...]] = ()
     read_fields: ClassVar[tuple[str, ...]] = ("model", "input")
 
-    def _parse(self, body: bytes, fields: Mapping[str, Any]) -> Request:
+    def parse_unrepeated(self, body: bytes, fields: Mapping[str, Any]) -> Request:
         model = required_text(fields, "model")
         if fields.get("input") is None:
             raise missing("input")

@@ -32,11 +32,16 @@ class Endpoint(ABC):
 
     def parse(self, body: bytes, fields: Mapping[str, Any]) -> Request:
         """`body`, already parsed into `fields`, as a `Request`; BadRequest names the field that is wrong."""
-        refuse_repeats(body, fields, self.read_fields)
-        return self._parse(body, fields)
+        self.refuse_repeats(body, fields)
+        return self.parse_unrepeated(body, fields)
+
+    def refuse_repeats(self, body: bytes, fields: Mapping[str, Any], *, written: bytes | None = None) -> None:
+        """BadRequest where a key that we read stands twice; `written` is `fields` written again, if that is done."""
+        refuse_repeats(body, fields, self.read_fields, written=written)
 
     @abstractmethod
-    def _parse(self, body: bytes, fields: Mapping[str, Any]) -> Request: ...
+    def parse_unrepeated(self, body: bytes, fields: Mapping[str, Any]) -> Request:
+        """As `parse`, where that is known already."""
 
     @abstractmethod
     def question(self, request: Request) -> Question:

@@ -5,12 +5,16 @@ for most never come again. With the request goes what others derived from it (`R
 tokens, its cache key.
 """
 
+import asyncio
 from typing import Any
 
 from gateway.values import Request
-from gateway.wire.body import parse_object
+from gateway.wire.body import parse_object, parsed, refuse_many_nodes
 from gateway.wire.endpoint import Endpoint
+from gateway.wire.repeats import as_written
 
+AT_ONCE_BYTES = 1 << 20
+"""Read in one step: 5 ms, or of the dearest JSON that `max_json_nodes` allows by default 50."""
 _MOST_BYTES = 16 << 10
 """Of a body: longer ones take up room for many, and reading is not what they cost most."""
 _KEPT_BYTES = 2 << 20
@@ -23,7 +27,7 @@ class Reader:
     """Reads the requests of one configuration."""
 
     def __init__(self, max_nodes: int) -> None:
-        """A body may have `max_nodes` brackets and commas."""
+        """A body may have `max_nodes` brackets, commas and colons."""
         self._max_nodes = max_nodes
         self._known: dict[tuple[str, bytes], Request] = {}
         self._known_bytes = 0
@@ -42,6 +46,29 @@ class Reader:
         if self._is_second(hash(name)):
             self._keep(name, request)
         return request
+
+    async def read_in_steps(self, endpoint: Endpoint, body: bytes, fields: dict[str, Any]) -> Request:
+        """As `read`, of a large body whose `fields` are known: others have their turn between the steps.
+
+        None can leave the event loop: they hold the interpreter lock.
+        """
+        if len(body) <= AT_ONCE_BYTES:
+            return self.read(endpoint, body)
+        written = as_written(fields)
+        await asyncio.sleep(0)
+        endpoint.refuse_repeats(body, fields, written=written)
+        await asyncio.sleep(0)
+        return endpoint.parse_unrepeated(body, fields)
+
+    async def fields_in_steps(self, body: bytes) -> dict[str, Any]:
+        """As `fields`, with the same manners."""
+        if len(body) <= AT_ONCE_BYTES:
+            return self.fields(body)
+        refuse_many_nodes(body, self._max_nodes)
+        await asyncio.sleep(0)
+        fields = parsed(body)
+        await asyncio.sleep(0)
+        return fields
 
     def fields(self, body: bytes) -> dict[str, Any]:
         """What stands in `body`, for one who makes another of it; BadRequest where that is no JSON object."""

@@ -18,12 +18,15 @@ _LOOK_BYTES = 65_536
 """Finding out where a key stands twice takes up to 20 ms in this much; in more it is not looked for."""
 
 
-def refuse_repeats(body: bytes, fields: Mapping[str, Any], keys: tuple[str, ...]) -> None:
+def refuse_repeats(
+    body: bytes, fields: Mapping[str, Any], keys: tuple[str, ...], *, written: bytes | None = None
+) -> None:
     """BadRequest if one of `keys` stands twice at the top level of `body`, or any key twice in an object below one.
 
-    `fields` is `body` parsed. What stands below other keys is nobody's business but the upstream's.
+    `fields` is `body` parsed, and `written` that `as_written`, if it has been already. What stands below other keys is
+    nobody's business but the upstream's.
     """
-    if _has_no_repeats(body, fields):
+    if _has_no_repeats(body, as_written(fields) if written is None else written):
         return
     if len(body) > _LOOK_BYTES:
         raise BadRequest("A key stands more than once in one object of the request body.")
@@ -40,11 +43,15 @@ def refuse_repeats(body: bytes, fields: Mapping[str, Any], keys: tuple[str, ...]
             raise BadRequest(message, param=member.key)
 
 
-def _has_no_repeats(body: bytes, fields: Mapping[str, Any]) -> bool:
+def as_written(fields: Mapping[str, Any]) -> bytes:
+    """A parsed body written again, compactly."""
     try:
-        text = json_bytes.dumps(fields)
+        return json_bytes.dumps(fields)
     except RecursionError:
         raise BadRequest(MAX_DEPTH_MESSAGE) from None
+
+
+def _has_no_repeats(body: bytes, text: bytes) -> bool:
     return text == body or quotes(body) == text.count(b'"')
 
 

@@ -56,7 +56,7 @@ class Responses(Endpoint):
     ending: ClassVar[re.Pattern[bytes]] = re.compile(rb'"type"\s*:\s*"response\.(completed|incomplete|failed)"')
     ends_with_done: ClassVar[bool] = False
 
-    def _parse(self, body: bytes, fields: Mapping[str, Any]) -> Request:
+    def parse_unrepeated(self, body: bytes, fields: Mapping[str, Any]) -> Request:
         if fields.get("model") is None and isinstance(fields.get("prompt"), dict):
             raise BadRequest(
                 "'model' is needed with a stored prompt too: this gateway routes, counts and prices by it, and what a "
@@ -134,13 +134,14 @@ def _check_input(given: object) -> None:
     if not isinstance(given, list):
         raise wrong_type("input", "a string or an array", given)
     for index, item in enumerate(given):
-        name = f"input[{index}]"
         if not isinstance(item, dict):
-            raise wrong_type(name, "an object", item)
+            raise wrong_type(f"input[{index}]", "an object", item)
         for key in ("type", "role"):
-            if not isinstance(item.get(key), str | None):
-                raise wrong_type(f"{name}.{key}", "a string", item[key])
-        check_content(f"{name}.content", item.get("content"))
+            if (value := item.get(key)) is not None and not isinstance(value, str):
+                raise wrong_type(f"input[{index}].{key}", "a string", value)
+        content = item.get("content")
+        if not isinstance(content, str):  # there may be 100,000 items
+            check_content(f"input[{index}].content", content)
 
 
 def _response(answer: Json) -> Json:

@@ -64,6 +64,11 @@ HEAVY: dict[str, bytes] = {
     "10 MB of brackets": b'{"model":"gpt-5-mini","messages":[' + b"[]," * (3 * MB) + b"[]]}",
     "a megabyte of one letter": chat("a" * MB),
     "a megabyte of blanks": chat(" " * MB),
+    "20 MB of line ends": chat("a\n" * (20 * MB // 3 - 100)),
+    "20 MB of an image": chat("A" * (20 * MB - 300)),
+    "100,000 messages": json.dumps(
+        {"model": "auto", "messages": [{"role": "user", "content": "x" * 60}] * 99_000}
+    ).encode(),
     "80,000 logit biases": json.dumps(
         {"model": "auto", "messages": [], "logit_bias": {str(n): 1 for n in range(80_000)}}
     ).encode(),

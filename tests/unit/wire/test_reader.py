@@ -1,3 +1,4 @@
+import asyncio
 import json
 
 import pytest
@@ -32,8 +33,30 @@ def test_the_same_body_is_another_request_to_another_endpoint() -> None:
 def test_what_is_wrong_is_wrong_every_time() -> None:
     reader = Reader(10)
     for _ in range(3):
-        with pytest.raises(BadRequest, match="brackets and commas"):
+        with pytest.raises(BadRequest, match="brackets, commas and colons"):
             reader.read(CHAT, body("," * 20))
+
+
+async def test_a_large_body_is_read_in_steps_between_which_others_have_their_turn() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    reader = Reader(1000)
+    large = body("x" * (1 << 20))
+    fields = await reader.fields_in_steps(large)
+    request = await reader.read_in_steps(CHAT, large, fields)
+    task.cancel()
+    assert turns >= 4
+    assert request == reader.read(CHAT, large)
+    twice = large[:-1] + b',"model":"m"}'
+    with pytest.raises(BadRequest, match="more than once"):
+        await reader.read_in_steps(CHAT, twice, await reader.fields_in_steps(twice))
 
 
 def test_no_more_is_remembered_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
