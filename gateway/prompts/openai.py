@@ -18,6 +18,7 @@ from gateway.value import value
 _NAME = re.compile(r"\{\{\s*([A-Za-z][A-Za-z0-9_]{0,63})\s*\}\}|(\{\{|\{%|\{#)")
 _SPEAKER = re.compile(r"(?im)^\s*(?:#+\s*)?\[?(system|developer|user|assistant)\]?(?:\s+message)?\s*:?[ \t]*$")
 _ROLES = {"system": "system", "developer": "developer", "user": "user", "assistant": "assistant"}
+_ATTACHED = {"input_image": "image", "input_file": "file"}
 _PARAMETERS = (
     *("temperature", "top_p", "max_output_tokens", "max_completion_tokens", "max_tokens", "reasoning", "text"),
     *("tool_choice", "parallel_tool_calls", "truncation", "service_tier", "frequency_penalty", "presence_penalty"),
@@ -99,9 +100,28 @@ def _spoken(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _text_of(content: Any) -> str:
     if isinstance(content, Sequence) and not isinstance(content, str):
-        texts = [part.get("text") for part in content if isinstance(part, Mapping)]
+        texts = [_named_in(part) or part.get("text") for part in content if isinstance(part, Mapping)]
         return "".join(text for text in texts if isinstance(text, str))
     return content if isinstance(content, str) else ""
+
+
+def _named_in(part: Mapping[str, Any]) -> str | None:
+    """`{{photo}}`, of the image or file that a caller gives; None for one that always is the same, and for text."""
+    found = (given for given in part.values() if isinstance(given, str) and _NAME.fullmatch(given))
+    return next(found, None) if part.get("type") in _ATTACHED else None
+
+
+def _attached(given: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    """The type of each image or file in the messages, and the variable that it is."""
+    said = [one for key in ("instructions", "messages", "input", "template") for one in _list(given.get(key))]
+    for part in (part for one in said if isinstance(one, Mapping) for part in _list(one.get("content"))):
+        if isinstance(part, Mapping) and (kind := _ATTACHED.get(str(part.get("type")))):
+            match = _NAME.fullmatch(_named_in(part) or "")
+            yield kind, match[1] if match else None
+
+
+def _list(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else []
 
 
 # ------------------------------------------------------------------ what is made of it
@@ -120,6 +140,11 @@ def _made(
         if isinstance(found, Mapping) and found.get("type") in ("input_image", "input_file") and one.isidentifier():
             variables[one] = Variable(type="image" if found["type"] == "input_image" else "file")
             doubts.append(f"variable '{one}' is an {found['type']}: write {{{{{one}}}}} where it belongs")
+    for kind, named in _attached(given):
+        if named is None:
+            doubts.append(f"a message has one {kind} that is always the same, which was left out: make it a variable")
+        else:
+            variables[named] = Variable(type=kind)  # type: ignore[arg-type]  # one of _ATTACHED
     id_ = given.get("id", given.get("prompt_id"))
     id_ = id_ if isinstance(id_, str) and id_.startswith("pmpt_") else None
     if not messages:

@@ -109,3 +109,15 @@ def test_a_template_says_what_the_text_said(text: str) -> None:
 
 def as_written(text: str, names: list[str]) -> str:
     return re.sub(r"\{\{\s*(" + "|".join([*names, "(?!)"]) + r")\s*\}\}", lambda m: "{{" + m[1] + "}}", text)
+
+
+def test_images_and_files_are_variables_where_the_caller_gives_them() -> None:
+    content = [
+        {"type": "input_text", "text": "Look at "},
+        {"type": "input_image", "image_url": "{{photo}}"},
+        {"type": "input_file", "file_id": "file-1"},
+    ]
+    (found,) = from_json({"name": "look", "messages": [{"role": "user", "content": content}]})
+    assert found.document.messages[0].content == "Look at {{ photo }}"
+    assert found.document.variables == {"photo": Variable(type="image")}
+    assert found.doubts == ("a message has one file that is always the same, which was left out: make it a variable",)
