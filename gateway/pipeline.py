@@ -2,6 +2,7 @@
 
     identify → parse → match a route → cap → count → decide → look up ─┬─ hit ──── replay
               (or render a prompt)                                      ├─ follow ─ read along
+                                                                        ├─ alike ── replay, where a route wants that
                                                                         └─ else ─── call ─ relay ─ charge ─ land
     whatever happened: one record → metrics, ledger and log
 

@@ -2,7 +2,9 @@
 
 Every judge returns the scores of both, 0 to 1, or None where it cannot tell. `agreement` and `similarity` take the
 expensive answer as the measure: what they find is how often the cheap tier would have done, not how often it is right.
-Pure; what a judge model is asked, and how its words are read, is here too, and who asks it is `learning.py`.
+Pure; what a judge model is asked, and how its words are read, is here too, and who asks it is `learning.py`. Whether a
+semantic hit's answer would have done is judged in the same way (`steps/comparing.py`), the model's own in place of the
+expensive one.
 """
 
 import re
