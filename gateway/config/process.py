@@ -57,6 +57,9 @@ class Server(Section):
     max_json_nodes: int = Field(500_000, ge=100, description="brackets, commas and colons, counted before parsing")
     tls: Tls = Tls()
     cors: Cors = Cors()
+    hosts: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{1,253}$", examples=["gateway.internal"])], ...] = Field(
+        (), description="names besides localhost under which ports on loopback that ask for no key are read"
+    )
     workers: int = Field(1, ge=1, le=256, description="processes that share the port")
     max_in_flight: int = Field(2000, ge=1, description="of each process; beyond it 503 at once")
     header_timeout_s: Seconds = Field(10, description="to the end of a request's head; then the connection is cut")

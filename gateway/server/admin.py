@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from gateway import __version__
 from gateway.auth.identify import bearer
+from gateway.config.check import is_loopback
 from gateway.config.model import Config
 from gateway.errors import AdminKeyInvalid, BadRequest, NotFound, StoreUnavailable
 from gateway.server.admin_cache import serve_cache
@@ -24,6 +25,7 @@ from gateway.server.admin_prompts import serve_prompts
 from gateway.server.admin_spend import spend
 from gateway.server.crew import CREW, Crew
 from gateway.server.database import open_database
+from gateway.server.hosts import refuse_foreign_hosts
 from gateway.server.json_answer import json_response
 from gateway.server.middleware import errors_to_openai, hide_server
 from gateway.server.openapi import document
@@ -38,8 +40,11 @@ _MAX_BODY = 2 << 20
 
 def admin_app(crew: Crew, config: Config) -> web.Application:
     """What operators and their machines talk to, the same for one process and for several."""
-    key = config.server.admin.key
-    app = web.Application(middlewares=[errors_to_openai, refuse_ambiguous, _guard(key)], client_max_size=_MAX_BODY)
+    key, is_local = config.server.admin.key, is_loopback(config.server.admin.host)
+    own_names = refuse_foreign_hosts(config.server.hosts, lambda request: is_local)
+    app = web.Application(
+        middlewares=[errors_to_openai, refuse_ambiguous, own_names, _guard(key)], client_max_size=_MAX_BODY
+    )
     app.on_response_prepare.append(hide_server)
     app[CREW] = crew
     app.add_routes(

@@ -20,7 +20,7 @@ _PREFLIGHT_AGE_S = 7200
 @web.middleware
 async def refuse_foreign_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Under `auth: none`, requests of pages that are not named; WebSockets of these always, for lack of preflights."""
-    if "Origin" not in request.headers or allowed_origin(request) is not None:
+    if not _is_of_a_page(request) or allowed_origin(request) is not None:
         return await handler(request)
     if request.app[LIVE].gateway.config.auth == "none":
         raise NotAllowed(
@@ -30,6 +30,14 @@ async def refuse_foreign_pages(request: web.Request, handler: Handler) -> web.St
     if is_websocket(request):
         raise NotAllowed("WebSockets of web pages are served only where server.cors.origins names their origin.")
     return await handler(request)
+
+
+def _is_of_a_page(request: web.Request) -> bool:
+    """Whether a page of another origin sent it, as far as its browser says: what an image or a link asks for has no
+    Origin, but a Sec-Fetch-Site."""
+    if "Origin" in request.headers:
+        return True
+    return request.method in ("GET", "HEAD") and request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
 
 
 @web.middleware

@@ -3,8 +3,10 @@
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from gateway.config.check import is_loopback
 from gateway.server.cors import allow_origin, answer_preflights, refuse_foreign_pages
 from gateway.server.feedback import take_feedback
+from gateway.server.hosts import refuse_foreign_hosts
 from gateway.server.inference import handler_of
 from gateway.server.keys import IN_FLIGHT, LIVE
 from gateway.server.live import Live
@@ -22,7 +24,9 @@ _HANDED_ON = 1 << 40
 
 def traffic_app(live: Live, in_flight: InFlight) -> web.Application:
     """What clients talk to."""
-    app = _app(live, in_flight, refuse_foreign_pages, answer_preflights, limit_in_flight)
+    server = live.gateway.config.server
+    own_names = refuse_foreign_hosts(server.hosts, _is_open_on_loopback)
+    app = _app(live, in_flight, own_names, refuse_foreign_pages, answer_preflights, limit_in_flight)
     app.on_response_prepare.append(allow_origin)
     app.add_routes(
         [
@@ -35,6 +39,11 @@ def traffic_app(live: Live, in_flight: InFlight) -> web.Application:
         ]
     )
     return app
+
+
+def _is_open_on_loopback(request: web.Request) -> bool:
+    config = request.app[LIVE].gateway.config
+    return config.auth == "none" and not config.allow_open and is_loopback(config.server.host)
 
 
 def _app(live: Live, in_flight: InFlight, *middlewares: Middleware) -> web.Application:

@@ -84,3 +84,54 @@ async def test_without_keys_named_pages_and_programs_are_served() -> None:
         assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (200, PAGE)
         assert (await gw.request("OPTIONS", CHAT, headers=PREFLIGHT)).status == 204
         assert (await gw.chat()).status == 200
+
+
+# ------------------------------------------------------------------ a page whose name resolves to loopback
+
+OWN = ["localhost:8080", "LOCALHOST", "app.localhost", "127.0.0.1:1", "[::1]:8080", "10.0.0.7", "gateway.internal:80"]
+FOREIGN_HOSTS = ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example", "localhost."]
+
+
+def local(url: str, **sections: Any) -> dict[str, Any]:
+    document = config(url, **sections)
+    document["server"]["hosts"] = ["Gateway.internal"]
+    return document
+
+
+async def test_without_keys_loopback_is_read_under_its_own_names_only() -> None:
+    async with ScriptedUpstream(then=Reply.of({})) as up, gateway(local(up.base_url)) as gw:
+        for host in OWN:
+            assert (await gw.request("GET", "/v1/files", headers={"Host": host})).status == 200, host
+        asked = len(up.requests)
+        for host in FOREIGN_HOSTS:
+            answer = await gw.request("GET", "/v1/files", headers={"Host": host})
+            assert (answer.status, answer.error["code"]) == (403, "permission_denied"), host
+            assert "server.hosts" in answer.error["message"]
+            assert (await gw.request("GET", "/healthz", headers={"Host": host})).status == 200
+        assert len(up.requests) == asked
+
+
+async def test_where_a_key_is_asked_for_or_all_may_come_any_name_will_do() -> None:
+    keys = [{"name": "bot", "key": "key-of-a-bot"}]
+    closed: dict[str, Any] = {"auth": "required", "keys": keys}
+    for sections in (closed, {"allow_open": True}):
+        async with ScriptedUpstream(then=Reply.of({})) as up, gateway(local(up.base_url, **sections)) as gw:
+            headers = {"Host": "gateway.example.com", "Authorization": "Bearer key-of-a-bot"}
+            assert (await gw.request("GET", "/v1/files", headers=headers)).status == 200
+
+
+async def test_the_admin_port_on_loopback_is_read_under_its_own_names_only() -> None:
+    async with ScriptedUpstream() as up, gateway(local(up.base_url)) as gw:
+        for path, status in (("/metrics", 403), ("/admin/status", 403), ("/ui", 403), ("/healthz", 200)):
+            async with gw.http.get(gw.admin_url + path, headers={"Host": "evil.example:8081"}) as response:
+                assert response.status == status, path
+        async with gw.http.get(gw.admin_url + "/metrics", headers={"Host": "localhost:8081"}) as response:
+            assert response.status == 200
+
+
+@pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-site", 403), ("none", 200), (None, 200)])
+async def test_without_keys_what_a_page_only_shows_or_links_to_is_refused(site: str | None, status: int) -> None:
+    async with ScriptedUpstream(then=Reply.of({})) as up, gateway(keyless(url=up.base_url)) as gw:
+        headers = {} if site is None else {"Sec-Fetch-Site": site}
+        assert (await gw.request("GET", "/v1/files", headers=headers)).status == status
+        assert len(up.requests) == (status == 200)

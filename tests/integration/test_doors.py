@@ -151,7 +151,7 @@ async def raw_status(gw: RunningGateway, target: str) -> int:
     """The status of a GET whose request line no client library has tidied up."""
     host, port = gw.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(f"GET {target} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n".encode())
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     line = await reader.readline()
     writer.close()
     return int(line.split()[1])
