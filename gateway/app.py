@@ -48,6 +48,10 @@ from gateway.steps.books import Books
 from gateway.steps.forward import Forwarder
 from gateway.steps.kept import Kept
 from gateway.steps.own_calls import OwnCalls
+from gateway.steps.prompt_shadows import KIND as SHADOW_CALLS
+from gateway.steps.prompt_shadows import SPENT as SHADOWS_SPENT
+from gateway.steps.prompt_shadows import Means as ShadowMeans
+from gateway.steps.prompt_shadows import PromptShadows
 from gateway.steps.prompted import Prompted
 from gateway.steps.semantic import KIND as SEMANTIC_CALLS
 from gateway.steps.semantic import Semantic
@@ -193,6 +197,27 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
             Learning(config, router, labels, identifier, upstreams, prices, clock, observe, opinions=opinions)
         )
 
+        prompted = Prompted(Reader(config.server.max_json_nodes), lasting.counter, prompts)
+
+        def observe_shadow(record: Record) -> None:
+            observe(record)
+            shadows.observe(record)
+
+        shadows = await _prompt_shadows(
+            config,
+            ShadowMeans(
+                prompted=prompted,
+                reader=Reader(config.server.max_json_nodes),
+                routes=routes,
+                router=router,
+                counter=lasting.counter,
+                prices=prices,
+                upstreams=config.upstreams,
+                calls=OwnCalls(SHADOW_CALLS, upstreams, prices, clock, observe_shadow),
+            ),
+            clock,
+            stack,
+        )
         own_calls = OwnCalls(SEMANTIC_CALLS, upstreams, prices, clock, observe)
         semantic = await _semantic(config, lasting, cache, own_calls, stack)
 
@@ -208,13 +233,14 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
             _read_of_database(metrics, ledger, issued, prompts)
             _read_of_router(metrics, router, learning, labels)
             metrics.gauge("gateway_prompt_feedback_dropped_total", lambda: {(): opinions.dropped if opinions else 0})
+            metrics.gauge("gateway_prompt_shadows_total", lambda: dict(shadows.results))
             _read_of_semantic(metrics, semantic)
 
         books = Books(lasting.counter, prices, config.unknown_price)
         kept = Kept(cache, admission, upstreams, clock, semantic, keeps_ledger=config.ledger != "none")
         pipeline = Pipeline(
             identifier=identifier,
-            prompted=Prompted(Reader(config.server.max_json_nodes), lasting.counter, prompts),
+            prompted=prompted,
             routes=routes,
             counter=lasting.counter,
             router=router,
@@ -225,6 +251,7 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
             lengths=lasting.lengths,
             waste=waste,
             learning=learning,
+            shadows=shadows,
             clock=clock,
             observe=observe,
             begin_trace=None if tracer is None else tracer.begin,
@@ -401,6 +428,20 @@ async def _prompts(config: Config, lasting: Lasting, stack: AsyncExitStack) -> R
             yield registry
 
     return await stack.enter_async_context(lasting.shared(("prompts", config.ledger), opened))
+
+
+async def _prompt_shadows(config: Config, means: ShadowMeans, clock: Clock, stack: AsyncExitStack) -> PromptShadows:
+    """What they have cost today is asked over a connection of its own: the ledger's writes come first."""
+    database = None
+    if config.ledger != "none":
+        database = await stack.enter_async_context(Database(config.ledger, only_read=True))
+
+    async def ask_spent(prompt: str, since_ms: int) -> int:
+        assert database is not None, "without a ledger there are no prompts"
+        [(spent,)] = await database.fetch(SHADOWS_SPENT, since_ms, prompt)
+        return int(spent)
+
+    return await stack.enter_async_context(PromptShadows(means, clock, ask_spent))
 
 
 async def _refresh_prompts(prompts: Registry | None, _: Mapping[str, Any]) -> bool:

@@ -30,6 +30,7 @@ from gateway.steps.books import Books
 from gateway.steps.ending import see_through
 from gateway.steps.forward import Forwarder
 from gateway.steps.kept import Kept
+from gateway.steps.prompt_shadows import PromptShadows
 from gateway.steps.prompted import Prompted
 from gateway.steps.turn import Turn
 from gateway.tokens.apply import apply, enforce_prompt
@@ -56,6 +57,7 @@ class Pipeline:
     lengths: Lengths
     waste: WasteWatch
     learning: Learning
+    shadows: PromptShadows
     clock: Clock
     observe: Callable[[Record], None]
     """Told of every finished record: metrics, ledger, log and spans."""
@@ -154,6 +156,7 @@ class Pipeline:
                     await self.forwarder.forward(turn, request, route, decision, found, grant)
                     self.waste.offer(record, request)
                     self.learning.offer(turn.endpoint, request, route, record)
+                    self.shadows.offer(turn, request, route, decision)
                 except UpstreamError:
                     if not await self.kept.give_stale(turn, request, found):
                         raise

@@ -386,6 +386,12 @@ PROMPTS = Row(
             most=1,
         ),
         Panel(
+            "Shadow versions",
+            "ops",
+            "Requests that a shadow version of their prompt was to answer too, by what came of it.",
+            ((rare("gateway_prompt_shadows_total", "", "result"), "{{result}}"),),
+        ),
+        Panel(
             "Prompts and versions",
             "short",
             "What can be rendered; the same everywhere, or an instance does not hear of changes.",

@@ -32,6 +32,9 @@ class OwnCall:
     reason: str
     """A metric label, and the end of its own id."""
     timeout_s: float
+    prompt: str | None = None
+    """What it was rendered from, and which version."""
+    prompt_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class OwnCalls:
             f"{call.request_id}-{call.reason}", self.kind, self.clock.wall(), self.clock.monotonic(), route=call.route
         )
         record.caller, record.decision = Caller(self.kind), Decision((call.target,), "none", call.reason)
+        record.prompt, record.prompt_version = call.prompt, call.prompt_version
         headers = CIMultiDict({"Content-Type": "application/json"})
         outgoing = Outgoing(call.endpoint, headers, lambda *_: call.body, is_stream=False, owner=self.kind)
         try:
@@ -90,6 +94,7 @@ class OwnCalls:
         record.target = call.target
         answer = call.endpoint.read(body)
         usage = None if answer is None else call.endpoint.usage(answer)
+        record.finish_reason = None if answer is None else call.endpoint.finish_reason(answer)
         if usage is not None:
             book(record, usage, self.prices, source="computed")
         else:

@@ -19,6 +19,7 @@ from gateway.prompts.rendered import Rendered, RenderFailed, TemplateRefused, en
 from gateway.prompts.variables import checked
 from gateway.prompts.version import Prompt, Version
 from gateway.record import Record
+from gateway.steps.named import Beside, Named
 from gateway.steps.turn import Turn
 from gateway.tokens.count import TokenCounter, tokens_of
 from gateway.value import value
@@ -26,7 +27,7 @@ from gateway.values import Request
 from gateway.wire import json_bytes
 from gateway.wire.endpoint import Endpoint
 from gateway.wire.prompt_echo import Echo
-from gateway.wire.prompted import ENDPOINTS, Asked, Attached, Message, asked, chat_messages, defaults, filled
+from gateway.wire.prompted import ENDPOINTS, Attached, Message, asked, chat_messages, defaults, filled
 from gateway.wire.reader import AT_ONCE_BYTES, Reader
 
 if TYPE_CHECKING:
@@ -55,16 +56,6 @@ class Ready:
 
     compiled: "Compiled"
     preset: Mapping[str, Any]
-
-
-@value
-class Named:
-    """A client's request that names a prompt."""
-
-    endpoint: str
-    body: bytes
-    fields: Mapping[str, Any]
-    asked: Asked
 
 
 class Prompted:
@@ -105,6 +96,8 @@ class Prompted:
         named = Named(endpoint.name, body, fields, wanted)
         prompt, version = self._version(named, turn.record)
         request = self._reader.read(endpoint, await self.body_of(named, prompt, version, turn.record))
+        if prompt.shadow is not None:
+            turn = replace(turn, beside=Beside(named, prompt))
         if endpoint.name == "responses":
             told = {"id": prompt.id, "variables": wanted.variables or {}, "version": str(version.number)}
             turn = replace(turn, client=Echo(turn.client, told))

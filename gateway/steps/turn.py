@@ -6,6 +6,7 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError
 from gateway.exchange import Client, Incoming
 from gateway.record import Record
+from gateway.steps.named import Beside
 from gateway.steps.pacing import write_paced
 from gateway.upstream.relay import Relay
 from gateway.value import value
@@ -28,6 +29,8 @@ class Turn:
     client: Client
     record: Record
     clock: Clock
+    beside: Beside | None = None
+    """Where a shadow version of its prompt may be asked as well."""
 
     async def answer(self, status: int, headers: Pairs, body: bytes) -> None:
         """Send one whole answer."""

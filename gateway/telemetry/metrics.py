@@ -323,6 +323,14 @@ class Metrics:
                 kind="counter",
             ),
             Reading(
+                "gateway_prompt_shadows_total",
+                "Requests picked for a shadow version of their prompt. result: answered, failed, unusable (it wants"
+                " other variables), stateful (it would change something upstream), no_price, no_budget, crowded,"
+                " too_large.",
+                ("result",),
+                kind="counter",
+            ),
+            Reading(
                 "gateway_prompt_feedback_dropped_total",
                 "Opinions on answers to prompts that were not looked up: more came than a database can be asked.",
                 kind="counter",

@@ -16,7 +16,7 @@ from gateway.migrations.upgrade import upgrade
 from gateway.sql import Database
 from tests.support.gateway import ADMIN_KEY, Answer, RunningGateway, config, gateway
 from tests.support.polling import until
-from tests.support.upstream import Reply, ScriptedUpstream, chat_body, usage
+from tests.support.upstream import Reply, ScriptedUpstream, Seen, Step, Stream, chat_body, chat_chunks, usage
 
 USERS = 120
 TIMES = 3
@@ -128,3 +128,108 @@ async def test_feedback_reaches_the_version_that_answered(ledger: str) -> None:
             return (figures["up"], figures["down"]) == (0, 1)
 
         await until(is_seen)
+
+
+# ------------------------------------------------------------------ shadow versions
+
+
+async def shadow(gw: RunningGateway, version: int, *, share: float = 1.0, usd_per_day: float = 1.0) -> None:
+    wanted = {"version": version, "share": share, "usd_per_day": usd_per_day}
+    assert (await gw.admin("POST", "/admin/prompts/support/shadow", {"shadow": wanted})).status == 200
+
+
+async def until_shadows(gw: RunningGateway, result: str, count: int) -> None:
+    await gw.until_within(20, lambda scrape: scrape("gateway_prompt_shadows_total", result=result) == count)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_shadow_is_answered_beside_booked_apart_and_shown_to_nobody(ledger: str, stream: bool) -> None:
+    async with ScriptedUpstream(then=answering) as up, gateway(document(up.base_url, ledger)) as gw:
+        await push(gw, "Be brief.", "Be very brief.")
+        await gw.admin("POST", "/admin/prompts/support/labels/production/activate", {"version": 1})
+        await shadow(gw, 2)
+        answers = [await ask(gw, stream=stream, user="ann") for _ in range(3)]
+        assert {version_of(answer) for answer in answers} == {1}
+        assert all(b"Hello from 1" in answer.body and b"from 2" not in answer.body for answer in answers)
+        await until_shadows(gw, "answered", 3)
+        sent = Counter((seen.json()["messages"][0]["content"], bool(seen.json().get("stream"))) for seen in up.requests)
+        assert sent == {("Be brief.", stream): 3, ("Be very brief.", False): 3}
+        await written(gw)
+        figures = (await gw.admin("GET", "/admin/prompts/support/figures")).json()["versions"]
+        assert [(each["version"], each["is_shadow"], each["answers"], each["cost_nanousd"]) for each in figures] == [
+            (1, False, 3, 3 * COST),
+            (2, True, 3, 3 * COST),
+        ]
+        scrape = await gw.metrics()
+        counted = {labels for name, labels in scrape.samples if name == "gateway_prompt_version_requests_total"}
+        assert {dict(labels)["version"] for labels in counted} == {"1"}
+        async with Database(ledger) as database:
+            rows = await database.fetch("SELECT DISTINCT endpoint, key_name, reason FROM ledger ORDER BY 1")
+        assert rows == [("chat", "anonymous", "upstream"), ("shadow", "shadow", "shadow")]
+
+
+def answering(seen: Seen) -> Step:
+    """In the form that was asked for, naming the version by its prompt."""
+    asked = seen.json()
+    text = "Hello from 1" if asked["messages"][0]["content"] == "Be brief." else "Hello from 2"
+    if not asked.get("stream"):
+        return Reply.of(chat_body(text, usage=usage(100, 20)))
+    return Stream.of(*chat_chunks(text, usage=usage(100, 20)))
+
+
+async def test_a_shadow_ends_with_its_budget(ledger: str) -> None:
+    async with ScriptedUpstream(then=ANSWER) as up, gateway(document(up.base_url, ledger)) as gw:
+        await push(gw, "Be brief.", "Be very brief.")
+        await gw.admin("POST", "/admin/prompts/support/labels/production/activate", {"version": 1})
+        await shadow(gw, 2, usd_per_day=2 * COST / 1e9)
+        for count in (1, 2):
+            version_of(await ask(gw))
+            await until_shadows(gw, "answered", count)
+        version_of(await ask(gw))
+        await until_shadows(gw, "no_budget", 1)
+        await shadow(gw, 1)
+        version_of(await ask(gw))  # the client has that version itself
+    assert len(up.requests) == 6
+
+
+def failing(seen: Seen) -> Step:
+    return Reply(500) if seen.json()["messages"][0]["content"] == "Be very brief." else ANSWER
+
+
+async def test_a_shadow_that_cannot_be_rendered_or_fails_harms_nobody(ledger: str) -> None:
+    async with ScriptedUpstream(then=failing) as up, gateway(document(up.base_url, ledger)) as gw:
+        await push(gw, "Be brief.", "Be very brief.")
+        messages = [{"role": "system", "content": "{{ tone }}"}]
+        wants_more = {"name": "support", "model": "gpt-5-mini", "messages": messages, "variables": {"tone": {}}}
+        assert (await gw.admin("POST", "/admin/prompts", {"document": wants_more})).status == 201
+        await gw.admin("POST", "/admin/prompts/support/labels/production/activate", {"version": 1})
+        await shadow(gw, 3)
+        assert version_of(await ask(gw)) == 1
+        await until_shadows(gw, "unusable", 1)
+        await shadow(gw, 2)
+        assert version_of(await ask(gw)) == 1
+        await until_shadows(gw, "failed", 1)
+
+
+RESPONSE = {
+    "id": "resp_scripted",
+    "object": "response",
+    "status": "completed",
+    "model": "gpt-5-mini",
+    "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello."}]}],
+    "usage": {"input_tokens": 100, "output_tokens": 20, "total_tokens": 120},
+}
+
+
+async def test_a_shadow_stores_nothing_upstream(ledger: str) -> None:
+    reply = Reply.of(RESPONSE)
+    async with ScriptedUpstream(then=reply) as up, gateway(document(up.base_url, ledger)) as gw:
+        await push(gw, "Be brief.", "Be very brief.")
+        await gw.admin("POST", "/admin/prompts/support/labels/production/activate", {"version": 1})
+        await shadow(gw, 2)
+        for fields, result in (({}, "answered"), ({"previous_response_id": "resp_1"}, "stateful")):
+            body = json.dumps({"prompt": {"id": "support"}, "input": "hi", **fields}).encode()
+            assert version_of(await gw.request("POST", "/v1/responses", body=body)) == 1
+            await until_shadows(gw, result, 1)
+    assert ["store" in request.json() for request in up.requests] == [False, True, False]
+    assert up.requests[1].json()["store"] is False
