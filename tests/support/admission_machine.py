@@ -1,5 +1,6 @@
 """Random histories of admission, played on a store and on the model side by side; every answer has to agree."""
 
+from abc import ABCMeta, abstractmethod
 from collections.abc import Coroutine
 from typing import Any
 
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
+    StateMachineMeta,
     consumes,
     initialize,
     invariant,
@@ -72,19 +74,24 @@ WANTED = st.tuples(
 )
 
 
-class AdmissionMachine(RuleBasedStateMachine):
+class _AbstractMachine(StateMachineMeta, ABCMeta):
+    """Hypothesis's machines have a metaclass of their own."""
+
+
+class AdmissionMachine(RuleBasedStateMachine, metaclass=_AbstractMachine):
     """Subclasses bring the store, a way to run its coroutines, and its clock."""
 
     grants = Bundle("grants")
 
-    def new_store(self) -> AdmissionStore:
-        raise NotImplementedError
+    @abstractmethod
+    def new_store(self) -> AdmissionStore: ...
 
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any: ...
 
+    @abstractmethod
     def set_time(self, now_ms: int) -> None:
-        raise NotImplementedError
+        """Have the store's clock show this, whichever way that is."""
 
     @initialize(start_ms=st.sampled_from(STARTS_MS))
     def begin(self, start_ms: int) -> None:
