@@ -48,6 +48,8 @@ _TRIED = 4
 """Of the nearest questions, should the entries of some be gone."""
 _COMPLETE = frozenset({"stop", "completed"})
 """Finish reasons of answers in words. Calls of tools act, and an act is for the question it was asked for."""
+_WHOLE = _COMPLETE | {"tool_calls", "function_call"}
+"""Of answers that can be compared; what was cut off at its limit differs from any other."""
 
 
 @value
@@ -190,7 +192,7 @@ class Semantic:
             return
         if record.finish_reason in _COMPLETE and b'_call"' not in body:
             self._index.add(key.name, asked.likeness, asked.vector)
-        if asked.candidate is not None:
+        if asked.candidate is not None and record.finish_reason in _WHOLE:
             served = asked.candidate.body
             question = asked.likeness.text
             self._comparing.offer(

@@ -229,6 +229,24 @@ async def test_a_judge_model_is_asked_twice_with_the_answers_swapped(api: Api) -
         ]
 
 
+async def test_answers_that_must_agree_may_be_worded_otherwise_only_around_the_point(api: Api) -> None:
+    api.answers = {
+        "How many legs does a crab have?": "A crab has 10 legs.",
+        "How many legs do crabs have, please?": "It walks on 10 legs",
+        "Please tell me how many legs a crab does have": "The answer is 8.",
+    }
+    async with (
+        ScriptedUpstream(then=api) as up,
+        serving(semantic(up.base_url, judge="agreement", least_checks=2, max_wrong=0.0)) as gw,
+    ):
+        for question in api.answers:
+            await ask(gw, question)
+        await gw.until(lambda s: s("gateway_semantic_state", route="default") == 2)
+        scrape = await gw.metrics()
+        assert scrape("gateway_semantic_checks_total", route="default", result="same") == 1
+        assert scrape("gateway_semantic_checks_total", route="default", result="different") == 1
+
+
 async def test_an_answer_that_calls_tools_serves_no_other_question(api: Api) -> None:
     def calling(request: Seen) -> Step:
         if request.path.endswith("/embeddings"):
