@@ -206,8 +206,9 @@ prompt_versions = Table(
     Column("digest", Text, nullable=False, doc="SHA-256 of the document, in hex"),
     Column("author", Text, nullable=False, doc="as the one who pushed it says"),
     Column("created_ms", BigInteger, nullable=False),
-    Column("changed", BigInteger, nullable=False, index=True),
+    Column("changed", BigInteger, nullable=False),
     Column("document", Text, nullable=False, doc="JSON: PromptDocument in prompts/document.py; never changed"),
+    Index("prompt_versions_changed_idx", "changed", "prompt_id", "number"),
 )
 
 prompt_labels = Table(

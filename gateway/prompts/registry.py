@@ -32,15 +32,15 @@ _READ_S = 1.0
 _START_S = 1.0
 """How long a start waits for the first of them."""
 _PAGE = 50
-"""Versions that are read at once."""
+"""Versions that are read, or prompts put in order, before requests have their turn."""
 _VERSION = "SELECT version FROM prompts_version WHERE id = 1"
 _PROMPTS = "SELECT id, name, archived_ms FROM prompts WHERE changed > $1"
 _LABELS = "SELECT prompt_id, label, arms, sticky_by FROM prompt_labels WHERE changed > $1"
 _SHADOWS = "SELECT prompt_id, shadow FROM prompt_shadow WHERE changed > $1"
 _VERSIONS = (
-    "SELECT changed, prompt_id, number, digest, author, created_ms, document FROM prompt_versions"
-    " WHERE (changed, prompt_id, number) > ($1, $2, $3) AND prompt_id IN"
-    " (SELECT id FROM prompts WHERE archived_ms IS NULL)"
+    "SELECT changed, prompt_id, number, digest, author, created_ms, document FROM prompt_versions v"
+    " WHERE (changed, prompt_id, number) > ($1, $2, $3)"
+    " AND NOT EXISTS (SELECT 1 FROM prompts WHERE id = v.prompt_id AND archived_ms IS NOT NULL)"
     " ORDER BY changed, prompt_id, number LIMIT $4"
 )
 
@@ -126,7 +126,7 @@ class Registry:
         return int(version)
 
     async def _read(self, version: int) -> None:
-        """Read what has changed; it shows only when all of it is there.
+        """Read what has changed; of a prompt it shows only when all of it is there.
 
         Labels are read before versions and these before prompts: a change in between can add to what a label needs,
         and takes nothing away.
@@ -141,12 +141,17 @@ class Registry:
             rows = await self._database.fetch(_PROMPTS, since, timeout_s=_READ_S)
         if is_anew:
             self._by_id.clear()
-        for id_, name, archived_ms in rows:
+            self._by_either.clear()
+        for count, (id_, name, archived_ms) in enumerate(rows, 1):
             if archived_ms is None:
-                self._by_id[id_] = _changed(self._by_id.get(id_), name, id_, changes.get(id_) or _Changes())
+                prompt = _changed(self._by_id.get(id_), name, id_, changes.get(id_) or _Changes())
+                self._by_id[id_] = self._by_either[id_] = self._by_either[name] = prompt
             else:
-                self._by_id.pop(id_, None)
-        self._by_either = {either: prompt for prompt in self._by_id.values() for either in (prompt.id, prompt.name)}
+                for known in (self._by_id, self._by_either):
+                    known.pop(id_, None)
+                self._by_either.pop(name, None)
+            if count % _PAGE == 0:
+                await asyncio.sleep(0)
         self._version = version
         self.is_empty = not self._by_id
 

@@ -4,15 +4,19 @@ import asyncio
 import json
 from pathlib import Path
 
+import aiohttp
 from click.testing import CliRunner, Result
 
 from gateway.cli.main import main
 from tests.support.process import Process, serving
+from tests.support.upstream import Reply, ScriptedUpstream, chat_body, usage
 
+BODY = b'{"model": "gpt-5-mini", "prompt": {"id": "bot"}, "messages": [{"role": "user", "content": "hi"}]}'
 CONFIG = """\
-server: {port: 0, admin: {port: 0, key: an-admin-key}, workers: 2}
-upstreams: {up: {base_url: "http://127.0.0.1:9"}}
-routes: [{name: default, upstream: up}]
+server: {{port: 0, admin: {{port: 0, key: an-admin-key}}, workers: 2}}
+upstreams: {{up: {{base_url: "{url}"}}}}
+auth: none
+routes: [{{name: default, upstream: up}}]
 """
 
 
@@ -27,7 +31,7 @@ def write(file: Path, text: str) -> str:
 
 
 async def test_prompts_go_from_files_into_the_gateway_and_back(tmp_path: Path) -> None:
-    (tmp_path / "gateway.yaml").write_text(CONFIG)
+    (tmp_path / "gateway.yaml").write_text(CONFIG.format(url="http://127.0.0.1:9"))
     folder = tmp_path / "prompts"
     folder.mkdir()
     bot, kind = folder / "bot.json", folder / "kind.json"
@@ -96,3 +100,25 @@ async def test_prompts_go_from_files_into_the_gateway_and_back(tmp_path: Path) -
         assert "expected VERSION=WEIGHT" in (await prompts(gw, "split", "bot", "1:90", "2:10")).stderr
         bot.write_text('{"name": "bot"}')
         assert "bot.json" in (await prompts(gw, "push", str(bot))).stderr
+
+
+async def versions(gw: Process) -> set[str]:
+    """That answer, each time on a connection of its own, so that every worker is asked."""
+    found = set()
+    for _ in range(12):
+        async with aiohttp.ClientSession() as http, http.post(f"{gw.url}/v1/chat/completions", data=BODY) as response:
+            assert response.status == 200
+            found.add(response.headers["x-gateway-prompt"])
+    return found
+
+
+async def test_every_worker_follows_a_label_at_once(tmp_path: Path) -> None:
+    async with ScriptedUpstream(then=Reply.of(chat_body("Hello.", usage=usage(8, 2)))) as up:
+        (tmp_path / "gateway.yaml").write_text(CONFIG.format(url=up.base_url))
+        async with serving(cwd=tmp_path) as gw:
+            await prompts(gw, "push", write(tmp_path / "bot.json", "Be brief."), "--label", "production")
+            assert await versions(gw) == {"bot@1"}
+            await prompts(gw, "push", write(tmp_path / "bot.json", "Be kind."), "--label", "production")
+            assert await versions(gw) == {"bot@2"}
+            await prompts(gw, "rollback", "bot")
+            assert await versions(gw) == {"bot@1"}

@@ -6,6 +6,7 @@ How long it took is logged (`pytest -o log_cli=1 --log-cli-level=INFO`) and not 
 import asyncio
 import json
 import logging
+import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -55,11 +56,17 @@ class Served:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def ledger(request: pytest.FixtureRequest) -> str:
+    if request.param == "sqlite":
+        return str(request.getfixturevalue("sqlite_ledger"))
+    server: PostgresServer = request.getfixturevalue("postgres")
+    upgrade(server.url)
+    return server.url
+
+
+@pytest.fixture
+def sqlite_ledger(tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path}/ledger.db"
-    if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres")
-        url = server.url
     upgrade(url)
     return url
 
@@ -114,3 +121,28 @@ async def test_a_label_moves_on_both_replicas_and_no_request_fails(ledger: str) 
                     log.info("%s: answered after %d ms, followed after %d", action, *took_ms)
             assert (here.failures, there.failures) == ([], [])
             log.info("%d requests, none failed", len(here.answers) + len(there.answers))
+
+
+async def test_without_the_database_the_versions_last_known_are_served(sqlite_ledger: str) -> None:
+    async with ScriptedUpstream(then=ANSWER) as up:
+        server = {"port": 0, "admin": {"port": 0, "key": ADMIN_KEY}}
+        async with running(config(up.base_url, server=server, ledger=sqlite_ledger)) as gw:
+            says = {"name": "bot", "messages": [{"role": "system", "content": "One."}]}
+            await gw.admin("POST", "/admin/prompts", {"document": says, "label": "production"})
+            with sqlite3.connect(sqlite_ledger.removeprefix("sqlite:///")) as database:
+                database.execute("DROP TABLE prompts_version")
+            await gw.until(lambda scrape: scrape("gateway_prompts_age_seconds") > 1)
+            answer = await gw.request("POST", "/v1/chat/completions", body=BODY.encode())
+            assert (answer.status, answer.headers["x-gateway-prompt"]) == (200, "bot@1")
+
+
+async def test_a_process_that_never_saw_its_database_does_not_say_that_there_is_no_prompt(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").mkdir()
+    async with (
+        ScriptedUpstream(then=ANSWER) as up,
+        running(config(up.base_url, ledger=f"sqlite:///{tmp_path}/ledger.db")) as gw,
+    ):
+        answer = await gw.request("POST", "/v1/chat/completions", body=BODY.encode())
+        assert (answer.status, answer.error["code"]) == (503, "prompts_unavailable")
+        assert answer.headers["retry-after"] == "1"
+        assert (await gw.chat()).status == 200

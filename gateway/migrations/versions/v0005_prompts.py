@@ -26,9 +26,10 @@ def upgrade() -> None:
         sa.Column("digest", sa.Text, nullable=False),
         sa.Column("author", sa.Text, nullable=False),
         sa.Column("created_ms", sa.BigInteger, nullable=False),
-        sa.Column("changed", sa.BigInteger, nullable=False, index=True),
+        sa.Column("changed", sa.BigInteger, nullable=False),
         sa.Column("document", sa.Text, nullable=False),
     )
+    op.create_index("prompt_versions_changed_idx", "prompt_versions", ["changed", "prompt_id", "number"])
     op.create_table(
         "prompt_labels",
         sa.Column("prompt_id", sa.Text, primary_key=True),
