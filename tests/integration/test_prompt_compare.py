@@ -108,3 +108,9 @@ async def test_at_the_command_line_they_stand_side_by_side(url: str) -> None:
 async def test_what_is_not_there_is_told(url: str, arguments: list[str], code: int, said: str) -> None:
     found = await ran("prompts", "compare", *arguments, "--ledger", url)
     assert (found.exit_code, said in found.output) == (code, True), found.output
+
+
+async def test_the_report_tells_prompts_and_versions_apart(url: str) -> None:
+    found = await ran("report", "--by", "prompt,prompt_version", "--ledger", url, "--json")
+    lines = {(line["prompt"], line["prompt_version"]): line["requests"] for line in json.loads(found.output)["lines"]}
+    assert lines == {("support", "7"): 120, ("support", "8"): 120, ("support", "9"): 4}

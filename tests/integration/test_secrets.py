@@ -167,3 +167,49 @@ async def test_no_secret_turns_up_anywhere(
     found += written
     for canary in (*CANARIES, ADMIN_KEY, *issued):
         assert [piece for piece in found if canary.encode() in piece] == []
+
+
+TEMPLATE = "canary template of ours"
+COMMENT = "canary comment of a client's"
+
+
+async def test_a_prompts_text_stands_in_the_database_and_what_fills_it_nowhere(
+    redis_server: RedisServer,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level(logging.DEBUG)
+    env = {"UPSTREAM_KEY": UPSTREAM_KEY, "HEADER": HEADER, "CLIENT_KEY": CLIENT_KEY}
+    async with ScriptedUpstream(then=Reply.of(chat_body("Hello.", usage=usage(8, 2)))) as up:
+        async with gateway(json.dumps(document(up.base_url, redis_server.url)), **env) as gw:
+            for text in (f"{TEMPLATE} {{{{ question }}}}", f"{TEMPLATE} {{{{ question.x }}}}"):
+                await push(gw, text)
+            await gw.admin("POST", "/admin/prompts/bot/labels/production/activate", {"version": 1})
+            shadow = {"version": 2, "share": 1, "usd_per_day": 1}
+            assert (await gw.admin("POST", "/admin/prompts/bot/shadow", {"shadow": shadow})).status == 200
+            given = {"id": "bot", "variables": {"question": PROMPT}}
+            found = [await ask(gw, prompt=prompt, messages=[]) for prompt in (given, {**given, "version": "2"})]
+            found.append(await ask(gw, prompt={"id": "bot", "variables": {PROMPT: "x"}}, messages=[]))
+            said = json.dumps({"id": "req_1", "score": -1, "comment": COMMENT}).encode()
+            found.append(await ask(gw, path="/v1/feedback", body=said))
+            await gw.until_within(20, lambda scrape: scrape("gateway_prompt_shadows_total", result="unusable") == 1)
+            await gw.until(lambda scrape: scrape("gateway_ledger_queued_rows") == 0)
+            found.append(str((await gw.metrics()).samples).encode())
+            found += [(await gw.admin("GET", path)).body for path in ("/admin/requests", "/admin/prompts/bot/figures")]
+        assert TEMPLATE in up.requests[0].body.decode()
+    output = capfd.readouterr()
+    found += [output.out.encode(), output.err.encode(), caplog.text.encode(), redis_server.content()]
+    for canary in (TEMPLATE, "the merger", COMMENT, CLIENT_KEY):
+        assert [piece for piece in found if canary.encode() in piece] == []
+    written = b"".join(written_to(tmp_path))
+    assert TEMPLATE.encode() in written
+    assert b"the merger" not in written
+
+
+async def push(gw: RunningGateway, text: str) -> None:
+    messages = [{"role": "user", "content": text}]
+    fields = {"name": "bot", "model": "gpt-5-mini", "messages": messages, "variables": {"question": {}}}
+    assert (await gw.admin("POST", "/admin/prompts", {"document": fields})).status == 201
