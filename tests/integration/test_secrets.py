@@ -43,6 +43,8 @@ STEPS: list[Step] = [
     Stream.of(ECHO),
     Stream.of(chat_chunks("Hel")[0], cut=True),
     Stream.of(chat_chunks("Hel")[0], ECHO),
+    Stream.of(*chat_chunks("Hel")[:2], done=False, cut=True),
+    Stream.of(*chat_chunks("Hel")[:2], ECHO),
     Reset(),
     Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{"),
     Raw(b"\x00\x01 not HTTP"),
@@ -74,7 +76,7 @@ def document(url: str, redis_url: str) -> dict[str, Any]:
                 "cache": {},
                 "tokens": {"max_prompt": 400},
             },
-            {"name": "default", "upstream": "up", "cache": {}},
+            {"name": "default", "upstream": "up", "cache": {}, "on_cut": "continue"},
         ],
         "keys": [{"name": "app", "key": "${CLIENT_KEY}"}],
     }
