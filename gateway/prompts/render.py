@@ -8,10 +8,10 @@ never because some text looks like its placeholder. The same goes for what is un
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from jinja2 import Template
+from jinja2 import Template, nodes
 from jinja2.exceptions import TemplateError, TemplateSyntaxError, UndefinedError
 from jinja2.nodes import TemplateData
 
@@ -29,11 +29,23 @@ _FILE = "<prompt>"
 
 
 @value
+class Slot:
+    """Where a variable is printed as it is."""
+
+    name: str
+    line: int
+
+
+Simple = tuple[str | Slot, ...]
+"""A template of texts and variables alone, as nearly all are: it needs no machinery."""
+
+
+@value
 class Compiled:
     """A document, ready to be rendered."""
 
-    messages: tuple[tuple[str, "Template | str"], ...]
-    """Role and template; a text where nothing is to be filled in."""
+    messages: tuple[tuple[str, "Template | Simple"], ...]
+    """Role and template."""
     has_blank_ends: bool
     """Its templates have blanks at the ends of lines, which its policy does not trim."""
 
@@ -44,15 +56,18 @@ class Compiled:
         left = MOST_TEXT
         rendered = []
         for index, (role, template) in enumerate(self.messages):
-            pieces = (template,) if isinstance(template, str) else _pieces(index, template, given, work, left)
-            left -= sum(len(piece) for piece in pieces if isinstance(piece, str))
+            if isinstance(template, tuple):
+                pieces = _fill(index, template, values, work, left)
+            else:
+                pieces = _run(index, template, given, work, left)
+            left -= sum([len(piece) for piece in pieces if isinstance(piece, str)])
             rendered.append(Rendered(role, pieces))
         return tuple(rendered)
 
 
 def compile_document(document: PromptDocument) -> Compiled:
     """`document`, ready to be rendered: some milliseconds. Raises TemplateRefused."""
-    found: list[tuple[str, Template | str]] = []
+    found: list[tuple[str, Template | Simple]] = []
     has_blank_ends = False
     for index, message in enumerate(document.messages):
         try:
@@ -64,7 +79,7 @@ def compile_document(document: PromptDocument) -> Compiled:
     return Compiled(tuple(found), has_blank_ends)
 
 
-def _compile(source: str, *, trims: bool) -> "tuple[Template | str, bool]":
+def _compile(source: str, *, trims: bool) -> "tuple[Template | Simple, bool]":
     """`source` compiled, and whether it leaves blanks at the ends of lines."""
     tree = read(source)
     has_blanks = False
@@ -72,8 +87,9 @@ def _compile(source: str, *, trims: bool) -> "tuple[Template | str, bool]":
         if trims:
             data.data = BLANK_ENDS.sub("", data.data)
         has_blanks = has_blanks or BLANK_ENDS.search(data.data) is not None
-    if "{" not in source:
-        return "".join(data.data for data in tree.find_all(TemplateData)), has_blanks
+    simple = _simple(tree)
+    if simple is not None:
+        return simple, has_blanks
     try:
         code = SANDBOX.compile(rewritten(tree), filename=_FILE)
     except TemplateSyntaxError as error:
@@ -83,37 +99,71 @@ def _compile(source: str, *, trims: bool) -> "tuple[Template | str, bool]":
     return Template.from_code(SANDBOX, code, {}), has_blanks
 
 
-def _pieces(index: int, template: Template, values: dict[str, Any], work: Work, most: int) -> tuple[Piece, ...]:
-    pieces: list[Piece] = []
-    texts: list[str] = []
+def _simple(tree: nodes.Template) -> Simple | None:
+    """The texts and variables that `tree` consists of; None where there is more to it."""
+    found: list[str | Slot] = []
+    for output in tree.body:
+        if not isinstance(output, nodes.Output):
+            return None
+        for node in output.nodes:
+            if isinstance(node, TemplateData):
+                found.append(node.data)
+            elif isinstance(node, nodes.Name):
+                found.append(Slot(node.name, node.lineno))
+            else:
+                return None
+    return tuple(found)
+
+
+def _fill(index: int, template: Simple, values: Mapping[str, Any], work: Work, most: int) -> tuple[Piece, ...]:
+    """What a template of texts and variables prints."""
+    try:
+        printing = [piece if isinstance(piece, str) else values[piece.name] for piece in template]
+        return _pieces(printing, work, most)
+    except KeyError:
+        slot = next(piece for piece in template if isinstance(piece, Slot) and piece.name not in values)
+        raise RenderFailed(f"messages[{index}], line {slot.line}: '{slot.name}' is not there") from None
+    except (Failed, TypeError, ValueError, RecursionError) as failed:
+        why = str(failed) if isinstance(failed, Failed) else "a value cannot be printed"
+        raise RenderFailed(f"messages[{index}]: {why}") from None
+
+
+def _run(index: int, template: Template, values: dict[str, Any], work: Work, most: int) -> tuple[Piece, ...]:
+    """What a template of all kinds prints, and where it went wrong if it did."""
     printing = template.root_render_func(template.new_context(values))
     try:
-        for printed in printing:
-            if isinstance(printed, Attachment):
-                _join(texts, pieces)
-                pieces.append(printed)
-                continue
-            text = _printed(printed, work)
-            most -= len(text)
-            if most < 0:
-                raise Failed(f"the messages have more than {MOST_TEXT:,} characters")
-            work.spend(1 + len(text) // 1024)
-            texts.append(text)
+        return _pieces(printing, work, most)
     except Failed as failed:
         raise RenderFailed(f"messages[{index}], line {_line(template, printing, failed)}: {failed}") from None
     except (TemplateError, TypeError, ValueError, ArithmeticError, RecursionError, LookupError) as error:
-        why = (
-            error.message if isinstance(error, UndefinedError) else "a filter or operator is given what it cannot take"
-        )
+        why = error.message if isinstance(error, UndefinedError) else "a filter or operator cannot take this"
         raise RenderFailed(f"messages[{index}], line {_line(template, printing, error)}: {why}") from None
+
+
+def _pieces(printing: Iterable[Any], work: Work, most: int) -> tuple[Piece, ...]:
+    """All that is printed, put together; Failed where that has more than `most` characters."""
+    pieces: list[Piece] = []
+    texts: list[str] = []
+    for printed in printing:
+        if type(printed) is str:
+            text = printed  # of the template, or a text as it was given: how often that can be, loops have paid for
+        elif isinstance(printed, Attachment):
+            _join(texts, pieces)
+            pieces.append(printed)
+            continue
+        else:
+            text = _printed(printed, work)
+        most -= len(text)
+        if most < 0:
+            raise Failed(f"the messages have more than {MOST_TEXT:,} characters")
+        texts.append(text)
     _join(texts, pieces)
     return tuple(pieces) or ("",)
 
 
 def _printed(value: Any, work: Work) -> str:
-    if type(value) is str:
-        return value
     text = shown(value, work)
+    work.spend(1 + len(text) // 1024)
     return fenced(text) if isinstance(text, Untrusted) else text
 
 

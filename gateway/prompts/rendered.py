@@ -43,7 +43,11 @@ class Rendered:
 
 def ends_in_blanks(messages: Sequence[Rendered]) -> bool:
     """Whether one of `messages` has spaces or line breaks at its end."""
-    return any(message.last_text[-1:].isspace() for message in messages)
+    for message in messages:
+        last = message.pieces[-1]
+        if isinstance(last, str) and last[-1:].isspace():
+            return True
+    return False
 
 
 def trimmed(messages: Sequence[Rendered]) -> tuple[Rendered, ...]:

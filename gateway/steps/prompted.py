@@ -150,24 +150,10 @@ class Prompted:
 
     def _made_ready(self, endpoint: str, version: Version) -> Ready:
         """Compiled once; of too many, the one that was compiled first goes first."""
-        from gateway.prompts.render import compile_document
-
         name = (version.digest, endpoint)
         ready = self._ready.get(name)
         if ready is None:
-            document = version.document
-            try:
-                compiled = compile_document(document)
-            except TemplateRefused as refused:
-                raise _unusable(version, str(refused)) from None
-            preset = defaults(
-                endpoint,
-                document.parameters,
-                model=document.model,
-                tools=document.tools,
-                response_format=document.response_format,
-            )
-            ready = self._ready[name] = Ready(compiled, preset)
+            ready = self._ready[name] = _readied(endpoint, version)
             if len(self._ready) > _MOST_READY:
                 del self._ready[next(iter(self._ready))]
         return ready
@@ -192,6 +178,24 @@ class Prompted:
                 "prompt_over_budget",
             )
         record.prompt_warnings = (*record.prompt_warnings, "over_budget")
+
+
+def _readied(endpoint: str, version: Version) -> Ready:
+    from gateway.prompts.render import compile_document
+
+    document = version.document
+    try:
+        compiled = compile_document(document)
+    except TemplateRefused as refused:
+        raise _unusable(version, str(refused)) from None
+    preset = defaults(
+        endpoint,
+        document.parameters,
+        model=document.model,
+        tools=document.tools,
+        response_format=document.response_format,
+    )
+    return Ready(compiled, preset)
 
 
 def _rendered(compiled: "Compiled", values: Mapping[str, Any], version: Version) -> tuple[Rendered, ...]:

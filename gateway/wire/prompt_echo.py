@@ -15,6 +15,7 @@ from gateway.wire import json_bytes
 from gateway.wire.splice import members, splice
 from gateway.wire.sse import events
 
+_NULL = re.compile(rb'"prompt"\s*:\s*null')
 _CARRIES = re.compile(rb'"type"\s*:\s*"response\.(?:created|queued|in_progress|completed|incomplete|failed)"')
 
 
@@ -23,7 +24,8 @@ class Echo:
 
     def __init__(self, client: Client, prompt: object) -> None:
         self._client = client
-        self._prompt: dict[str, Any] = {"prompt": orjson.Fragment(json_bytes.dumps(prompt))}
+        self._raw = json_bytes.dumps(prompt)
+        self._prompt: dict[str, Any] = {"prompt": orjson.Fragment(self._raw)}
 
     async def answer(self, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:
         if status == 200:
@@ -56,12 +58,21 @@ class Echo:
     def _event(self, raw: bytes, data: bytes) -> bytes:
         if _CARRIES.search(data) is None or json_bytes.object_in(data) is None:
             return raw
-        response = next((member for member in members(data) if member.key == "response"), None)
-        if response is None:
-            return raw
-        told = self._told(data[response.start : response.end])
-        head = raw[: raw.find(b"data:")]
-        return head + b"data: " + data[: response.start] + told + data[response.end :] + b"\n\n"
+        told = self._in_place_of_null(data)
+        if told is None:
+            response = next((member for member in members(data) if member.key == "response"), None)
+            if response is None:
+                return raw
+            told = data[: response.start] + self._told(data[response.start : response.end]) + data[response.end :]
+        return raw[: raw.find(b"data:")] + b"data: " + told + b"\n\n"
+
+    def _in_place_of_null(self, data: bytes) -> bytes | None:
+        """The event as OpenAI's servers write it, with the prompt; None where it is written otherwise."""
+        told, count = _NULL.subn(lambda _: b'"prompt":' + self._raw, data)
+        if count != 1:
+            return None
+        response = (json_bytes.object_in(told) or {}).get("response")
+        return told if isinstance(response, dict) and response.get("prompt") else None
 
     def _told(self, response: bytes) -> bytes:
         """`response` with its prompt; as it is where that is no response object."""

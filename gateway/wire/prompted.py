@@ -10,12 +10,14 @@ The client's other bytes stay as they were written. Messages come as `(role, pie
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from gateway.errors import BadRequest
 from gateway.value import value
 from gateway.wire import json_bytes
 from gateway.wire.body import wrong_type
 from gateway.wire.repeats import refuse_repeats
-from gateway.wire.splice import Member, members
+from gateway.wire.splice import members
 
 ENDPOINTS = frozenset({"chat", "responses"})
 """Those whose field `prompt` is an object; that of the old completions is a text."""
@@ -151,20 +153,24 @@ def filled(
     endpoint: str, body: bytes, fields: Mapping[str, Any], messages: Sequence[Message], preset: Mapping[str, Any]
 ) -> bytes:
     """`body`, parsed into `fields`, with `messages` in front of its own, and what is `preset` where it sets none."""
-    found = members(body)
-    standing = {member.key: member for member in found}
-    new = {name: json_bytes.dumps(set_) for name, set_ in _missing(endpoint, fields, preset).items()}
+    is_ours = json_bytes.dumps(fields) == body  # as most clients write it: then we write what they wrote
+    found = [] if is_ours else members(body)
+    raw = {member.key: body[member.start : member.end] for member in found}
+    new = _missing(endpoint, fields, preset)
     if endpoint == "chat":
-        new["messages"] = _in_front(body, standing.get("messages"), fields.get("messages"), chat_messages(messages))
+        new["messages"] = _in_front(raw, fields, "messages", chat_messages(messages))
     else:
         is_told = any(one.get("instructions") is not None for one in (fields, preset))
-        new |= _input(body, standing.get("input"), fields, messages, is_told=is_told)
+        new |= _input(raw, fields, messages, is_told=is_told)
+    if is_ours:
+        kept = {name: given for name, given in fields.items() if name != "prompt"}
+        return json_bytes.dumps({**kept, **new})
     pieces = []
     for member in found:
         if member.key != "prompt":
-            raw = new.pop(member.key, None) or body[member.start : member.end]
-            pieces.append(b"%b:%b" % (json_bytes.dumps(member.key), raw))
-    pieces += [b"%b:%b" % (json_bytes.dumps(name), raw) for name, raw in new.items()]
+            written = json_bytes.dumps(new.pop(member.key)) if member.key in new else body[member.start : member.end]
+            pieces.append(b"%b:%b" % (json_bytes.dumps(member.key), written))
+    pieces += [b"%b:%b" % (json_bytes.dumps(name), json_bytes.dumps(one)) for name, one in new.items()]
     return b"{%b}" % b",".join(pieces)
 
 
@@ -188,25 +194,20 @@ def chat_messages(messages: Sequence[Message], *, is_counted: bool = False) -> l
 
 
 def _input(
-    body: bytes, standing: Member | None, fields: Mapping[str, Any], messages: Sequence[Message], *, is_told: bool
-) -> dict[str, bytes]:
+    raw: Mapping[str, bytes], fields: Mapping[str, Any], messages: Sequence[Message], *, is_told: bool
+) -> dict[str, Any]:
     """The fields `input` and, unless something `is_told` there already, `instructions`.
 
     What a prompt tells the model at its beginning goes where the API keeps what holds for one response only: as items
     of the input, a chain of responses would have it once for each of them. That needs something left for the input.
     """
-    new: dict[str, bytes] = {}
-    own = fields.get("input")
+    new: dict[str, Any] = {}
     told = _told(messages)
-    if told and not is_told and (own or len(told) < len(messages)):
-        new["instructions"] = json_bytes.dumps("\n\n".join(told))
+    if told and not is_told and (fields.get("input") or len(told) < len(messages)):
+        new["instructions"] = "\n\n".join(told)
         messages = messages[len(told) :]
     items = [{"role": role, "content": _content(pieces, _response_part)} for role, pieces in messages]
-    if isinstance(own, str) and standing is not None:
-        raw = body[standing.start : standing.end]
-        new["input"] = raw if not items else b'%b,{"role":"user","content":%b}]' % (json_bytes.dumps(items)[:-1], raw)
-    else:
-        new["input"] = _in_front(body, standing, own, items, name="input")
+    new["input"] = _in_front(raw, fields, "input", items)
     return new
 
 
@@ -221,16 +222,27 @@ def _told(messages: Sequence[Message]) -> list[str]:
 
 
 def _in_front(
-    body: bytes, standing: Member | None, own: object, items: Sequence[Mapping[str, Any]], *, name: str = "messages"
-) -> bytes:
-    """The array of `items` and, behind them, those that the client wrote."""
-    if own is not None and not isinstance(own, list):
+    raw: Mapping[str, bytes], fields: Mapping[str, Any], name: str, items: Sequence[Mapping[str, Any]]
+) -> Any:
+    """`items` and, behind them, what the client has in its field `name`: as it is written, where `raw` says how."""
+    own = fields.get(name)
+    if name == "input" and isinstance(own, str):
+        if not items:
+            return orjson.Fragment(raw[name]) if raw else own
+        said = {"role": "user", "content": orjson.Fragment(raw[name]) if raw else own}
+        return [*items, said] if not raw else orjson.Fragment(_joined(items, json_bytes.dumps(said)))
+    if not isinstance(own, list | None):
         raise wrong_type(name, "an array" if name == "messages" else "a string or an array", own)
-    if not own or standing is None:
-        return json_bytes.dumps(items)
-    if not items:
-        return body[standing.start : standing.end]
-    return json_bytes.dumps(items)[:-1] + b"," + body[standing.start + 1 : standing.end]
+    if not own:
+        return items
+    if not raw:
+        return [*items, *own]
+    return orjson.Fragment(_joined(items, raw[name][1:-1]) if items else raw[name])
+
+
+def _joined(items: Sequence[Mapping[str, Any]], rest: bytes) -> bytes:
+    """The array of `items` and what is written as `rest`."""
+    return b"%b,%b]" % (json_bytes.dumps(items)[:-1], rest)
 
 
 def _content(pieces: Sequence[str | Attached], part: Any) -> str | list[Mapping[str, Any]]:

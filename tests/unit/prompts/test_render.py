@@ -104,7 +104,7 @@ def test_what_is_no_template_is_refused_with_its_line(source: str, line: int, wo
         ("{{ person[secret] }}", "an item that is asked for is not there"),
         ("{% for x in 5 %}{% endfor %}", "a loop goes over a list, an object or a text, not a number"),
         ("{{ secret + 1 }}", "takes two numbers, not a text and a number"),
-        ("{{ 1 / 0 }}", "given what it cannot take"),
+        ("{{ 1 / 0 }}", "cannot take this"),
         ("{{ secret|round }}", "`round` takes a number"),
     ],
 )
