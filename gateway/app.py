@@ -526,12 +526,12 @@ async def _semantic(
 
     @asynccontextmanager
     async def indexed() -> AsyncIterator[SemanticIndex]:
-        index = await asyncio.to_thread(SemanticIndex, int(embeddings.memory_mb * _MB))  # loads numpy
-        cache.on_purge.append(index.hear)
+        index = await asyncio.to_thread(SemanticIndex, int(embeddings.memory_mb * _MB), cache.tell)  # loads numpy
+        cache.on_news.append(index.hear)
         try:
             yield index
         finally:
-            cache.on_purge.remove(index.hear)
+            cache.on_news.remove(index.hear)
 
     key = ("semantic", config.store, config.store_timeout_s, config.cache)
     index = await stack.enter_async_context(lasting.shared(key, indexed))

@@ -12,6 +12,7 @@ share (`shared.py`), in this order.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Self
 
 from gateway.cache.directives import Directives
@@ -89,8 +90,8 @@ class Cache:
         self._flights: dict[str, AnyFlight] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         """Writes, releases and sweeps under way."""
-        self.on_purge: list[Callable[[str, int], None]] = []
-        """Told what was purged, here or elsewhere, and when."""
+        self.on_news: list[Callable[[str, str, int], None]] = []
+        """Told what was purged, replaced, or told to all by `tell`, here or elsewhere: kind, of what, and when."""
 
     async def __aenter__(self) -> Self:
         if self._shared is not None:
@@ -301,12 +302,22 @@ class Cache:
         if kind == "purged":
             self._purges.add(which, at_ms)
             self._local.drop_all(lambda name: covers(which, name))
-            for listener in self.on_purge:
-                listener(which, at_ms)
         elif kind == "replaced":
             stored = self._local.get(which)
             if stored is not None and stored.asked_ms < at_ms:
                 self._local.drop(which)
+        for listener in self.on_news:
+            listener(kind, which, at_ms)
+
+    def tell(self, kind: str, which: str) -> None:
+        """Have all processes that share the store hear it, this one too: in the background, and not while the store is
+        away."""
+        if self._shared is not None and self._shared.is_up:
+            self._in_background(self._tell(self._shared, f"{kind} {which}"), "tell other processes")
+
+    async def _tell(self, shared: SharedStore, what: str) -> None:
+        with suppress(StoreUnavailable):  # counted by the store
+            await shared.tell(what)
 
     def _start_over(self, now_ms: int) -> None:
         self._local.clear()

@@ -2,11 +2,12 @@
 
 It holds no answers. A vector leads to the name of an entry, which is looked up like any other, so that purges, times
 to live, and whatever else ends an entry hold here too. Vectors are kept in this process alone, and so is what became of
-the comparisons: every process of a gateway finds out for itself.
+the comparisons. But where one process closes a route's level, all that share its store do.
 """
 
+import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gateway.cache.guard import is_same_order
@@ -18,6 +19,10 @@ from gateway.cache.tally import Tally
 if TYPE_CHECKING:  # it needs numpy, which takes a tenth of a second to load
     from gateway.cache.vectors import Near, Vector
 
+log = logging.getLogger(__name__)
+
+_CLOSED, _REOPENED = "closed", "reopened"
+"""What processes tell one another, of the hash of a route."""
 _RECENT = 512
 """Questions whose vectors are kept for whoever asks just the same next: a semantic hit is not stored under a name of
 its own, and a thousand repeats of it must not be a thousand calls."""
@@ -28,12 +33,14 @@ _HEARD = 4096
 class SemanticIndex:
     """Of one configured model of embeddings; outlives a reload that leaves its settings alone."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, tell: Callable[[str, str], None]) -> None:
+        """`tell` is how others that share the store come to hear of what this one decides."""
         from gateway.cache.vectors import Vectors, unit
 
         self.unit = unit
         """What an API calls an embedding → a vector, or None."""
         self._vectors = Vectors(max_bytes)
+        self._tell = tell
         self._recent: OrderedDict[str, Vector] = OrderedDict()
         self._tallies: dict[tuple[str, object], Tally] = {}
         self._heard_ms: dict[str, int] = {}
@@ -69,28 +76,43 @@ class SemanticIndex:
     def drop(self, name: str) -> None:
         self._vectors.drop(name)
 
-    def hear(self, pattern: str, at_ms: int) -> None:
-        """Something was purged (see `purge.py`). A purge of a whole route puts its level back on trial.
+    def hear(self, kind: str, which: str, at_ms: int) -> None:
+        """Something was purged (see `purge.py`), or a route's level closed or reopened, here or elsewhere.
 
-        After a break in the connection to the store old purges are told again, and are nothing new.
+        A purge of a whole route puts its level back on trial. After a break in the connection to the store old news
+        are told again, and are none.
         """
-        if at_ms <= self._heard_ms.get(pattern, 0):
+        what = f"{kind} {which}"
+        if kind not in ("purged", _CLOSED, _REOPENED) or at_ms <= self._heard_ms.get(what, 0):
             return
-        self._heard_ms.pop(pattern, None)
-        self._heard_ms[pattern] = at_ms
+        self._heard_ms.pop(what, None)
+        self._heard_ms[what] = at_ms
         if len(self._heard_ms) > _HEARD:
             del self._heard_ms[next(iter(self._heard_ms))]
-        self._vectors.drop_all(lambda name: covers(pattern, name))
-        route, _, scope = pattern.partition(":")
-        if scope == "*":
-            for (name, _), tally in self._tallies.items():
-                if route in ("*", route_hash(name)):
-                    tally.reopen()
+        route, _, scope = which.partition(":")
+        if kind == "purged":
+            self._vectors.drop_all(lambda name: covers(which, name))
+        if kind == _REOPENED or (kind == "purged" and scope == "*"):
+            for _, tally in self._tallies_of(route):
+                tally.reopen()
+        elif kind == _CLOSED:
+            for name, tally in self._tallies_of(route):
+                if tally.close():
+                    log.warning("semantic cache of route %s: closed, another process found too many wrong", name)
+
+    def _tallies_of(self, route: str) -> Iterator[tuple[str, Tally]]:
+        """Of the route with that hash, or of all."""
+        return ((name, tally) for (name, _), tally in self._tallies.items() if route in ("*", route_hash(name)))
+
+    def closed(self, route: str) -> None:
+        """Its level has closed itself: so will those of other processes."""
+        self._tell(_CLOSED, route_hash(route))
 
     def reopen(self, route: str) -> None:
-        for (name, _), tally in self._tallies.items():
-            if name == route:
-                tally.reopen()
+        """Put its level on trial again, in other processes too."""
+        for _, tally in self._tallies_of(route_hash(route)):
+            tally.reopen()
+        self._tell(_REOPENED, route_hash(route))
 
     def stats(self) -> dict[str, Any]:
         return {"vectors": len(self._vectors), "vector_bytes": self._vectors.size_bytes}

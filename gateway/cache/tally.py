@@ -47,6 +47,11 @@ class Tally:
             self.state = "closed" if self._wrongs > self._most_wrong * self.checks else "open"
         return self.state != before
 
+    def close(self) -> bool:
+        """Have it closed by what others found; whether it was not."""
+        before, self.state = self.state, "closed"
+        return before != "closed"
+
     def reopen(self) -> None:
         """Back on trial, with all forgotten."""
         self._wrong.clear()

@@ -84,6 +84,7 @@ class Comparing:
         low, high = tally.interval()
         told = (pair.route, tally.wrong, tally.checks, low, high)
         if tally.state == "closed":
+            self._index.closed(pair.route)
             log.warning(
                 "semantic cache of route %s: closed itself, %d of %d compared answers were wrong (95%%: %.3f to %.3f);"
                 " `gateway cache reopen` puts it on trial again",

@@ -4,12 +4,14 @@ import asyncio
 import json
 import logging
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
+from tests.support.gateway import Scrape
 from tests.support.gateway import gateway as serving  # by another name: one lane is enough, both come to the same cache
 from tests.support.redis_server import RedisServer
 from tests.support.semantic import FAR, RESET, RESET_NOT, RESET_TOO, Api, ask, is_semantic, looked, opened, semantic
@@ -134,6 +136,26 @@ async def test_wrong_answers_close_the_level_until_it_is_reopened(api: Api, capl
         reopened = await gw.admin("POST", "/admin/cache/reopen", {"route": "default"})
         assert (reopened.status, reopened.json()) == (200, {"reopened": "default", "processes": 1})
         assert await gw.metric("gateway_semantic_state", route="default") == 0
+
+
+async def test_processes_that_share_a_store_close_and_reopen_together(api: Api, redis_server: RedisServer) -> None:
+    def state(wanted: int) -> Callable[[Scrape], bool]:
+        return lambda scrape: scrape("gateway_semantic_state", route="default") == wanted
+
+    async with (
+        ScriptedUpstream(then=api) as up,
+        serving(semantic(up.base_url, redis_server.url, check=1.0)) as one,
+        serving(semantic(up.base_url, redis_server.url)) as other,
+    ):
+        await opened(other)
+        api.answers[RESET_TOO] = "Something else entirely, with other words."
+        await ask(one, RESET)
+        await ask(one, RESET_TOO)
+        await one.until(state(2))
+        await other.until(state(2))
+        assert (await other.admin("POST", "/admin/cache/reopen", {"route": "default"})).status == 200
+        await other.until(state(0))
+        await one.until(state(0))
 
 
 @pytest.mark.parametrize("body", [{}, {"route": 1}, {"route": "other"}, {"route": "default", "key": "red"}])

@@ -51,7 +51,7 @@ def semantic(
         store_timeout_s=2,
         auth="required",
         keys=KEYS,
-        server={"admin": {"port": 0, "key": ADMIN_KEY}},
+        server={"port": 0, "admin": {"port": 0, "key": ADMIN_KEY}},
         cache={"embeddings": {"target": "up/text-embedding-3-small", "timeout_s": 5, **(embeddings or {})}},
         routes=[{"name": "default", "upstream": "up", "cache": cache}],
     )
