@@ -20,6 +20,7 @@ from multidict import CIMultiDict
 from gateway.accounting.book import book
 from gateway.accounting.opinions import Opinions
 from gateway.accounting.prices import PriceTable
+from gateway.accounting.today import SpentToday
 from gateway.auth.identify import Identifier, credential_in
 from gateway.cache.key import bypass_reason
 from gateway.clock import Clock
@@ -29,7 +30,7 @@ from gateway.exchange import Headers
 from gateway.record import Record
 from gateway.routing import judges
 from gateway.routing.judges import Scores
-from gateway.routing.labels import DAY_MS, Labels
+from gateway.routing.labels import Labels
 from gateway.routing.router import Router
 from gateway.routing.samples import KEPT_CHARS, Sample
 from gateway.upstream.call import Answer, Outgoing, Upstreams
@@ -51,8 +52,6 @@ WAITING = 32
 MAX_BYTES = 1 << 20
 """Request and answer together; 32 MB for all that wait on a route."""
 CALL_S = 120.0
-SPENT_S = 60.0
-"""How old the ledger's word on what was spent may be."""
 MAX_COMMENT = 2_000
 _MAX_FEEDBACK = 16_384
 _JUDGE_TOKENS = 512
@@ -106,8 +105,8 @@ class Learning:
             route.name: route for route in learning if route.router.shadow is not None or route.router.explore
         }
         self._queues: dict[str, asyncio.Queue[_Job]] = {name: asyncio.Queue(WAITING) for name in self._routes}
-        self._spent: dict[str, tuple[float, int, int]] = {}
-        """Route → when the ledger was asked (monotonic), the day that was, and nano-dollars spent on it."""
+        self._spent = SpentToday(clock, self._ask_spent)
+        """By route."""
         self._tasks: list[asyncio.Task[None]] = []
         self.shadows: Counter[tuple[str, ...]] = Counter()
         """(route, result) of shadow calls: judged, unjudged, failed, no_budget, crowded, too_large."""
@@ -198,7 +197,7 @@ class Learning:
     async def _compare(self, job: _Job) -> str:
         """Have the other tier answer and the two compared; how that went, for the metric."""
         assert self._labels is not None
-        if await self._spent_today(job.route.name) >= job.shadow.usd_per_day * NANO:
+        if await self._spent.of(job.route.name) >= job.shadow.usd_per_day * NANO:
             return "no_budget"
         tier = _OTHER[job.decision.tier]
         body = partial(outgoing_body, job.endpoint, _whole(job.request))
@@ -242,21 +241,13 @@ class Learning:
             return answer.body
         finally:
             record.duration_s = self._clock.monotonic() - record.started_s
-            if record.cost is not None and job.route.name in self._spent:
-                at, day, spent = self._spent[job.route.name]
-                self._spent[job.route.name] = (at, day, spent + record.cost.nanousd)
+            if record.cost is not None:
+                self._spent.add(job.route.name, record.cost.nanousd)
             self._observe(record)
 
-    async def _spent_today(self, route: str) -> int:
-        """What the ledger says, at most `SPENT_S` old, and what this process has spent since."""
+    async def _ask_spent(self, route: str, _: int) -> int:
         assert self._labels is not None
-        now, day = self._clock.monotonic(), self._labels.now_ms // DAY_MS
-        known = self._spent.get(route)
-        if known is None or known[1] != day or now - known[0] > SPENT_S:
-            found = await self._labels.spent_today(route)
-            same_day = known[2] if known is not None and known[1] == day else 0  # the ledger may lag behind
-            self._spent[route] = (now, day, max(found, same_day))
-        return self._spent[route][2]
+        return await self._labels.spent_today(route)
 
     async def _judge(self, job: _Job, cheap: str, expensive: str) -> Scores | None:
         if job.shadow.judge == "agreement":

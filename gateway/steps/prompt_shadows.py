@@ -11,10 +11,11 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from gateway.accounting.prices import PriceTable
+from gateway.accounting.today import AskLedger, SpentToday
 from gateway.cache.key import bypass_reason
 from gateway.clock import Clock
 from gateway.config.model import Route, Upstream
@@ -46,13 +47,9 @@ WAITING = 64
 MAX_BYTES = 1 << 20
 """Of a request that waits; 64 MB for all."""
 CALL_S = 120.0
-SPENT_S = 60.0
-"""How old the ledger's word on what was spent may be."""
-_DAY_MS = 86_400_000
 
 SPENT = "SELECT COALESCE(SUM(cost_nanousd), 0) FROM ledger WHERE at_ms >= $1 AND prompt = $2 AND endpoint = 'shadow'"
-AskSpent = Callable[[str, int], Awaitable[int]]
-"""Prompt, since when in milliseconds → nano-dollars that its shadow calls have cost by the ledger, of all processes."""
+"""By the ledger, of all processes."""
 
 
 @value
@@ -89,16 +86,14 @@ class PromptShadows:
     """An async context manager."""
 
     def __init__(
-        self, means: Means, clock: Clock, ask_spent: AskSpent, chance: Callable[[], float] = random.random
+        self, means: Means, clock: Clock, ask_spent: AskLedger, chance: Callable[[], float] = random.random
     ) -> None:
         self._means = means
         self._clock = clock
-        self._ask_spent = ask_spent
+        self._spent = SpentToday(clock, ask_spent)
         self._chance = chance
         self._queue: asyncio.Queue[_Job] = asyncio.Queue(WAITING)
         self._tasks: list[asyncio.Task[None]] = []
-        self._spent: dict[str, tuple[float, int, int]] = {}
-        """Prompt → when the ledger was asked (monotonic), the day that was, and nano-dollars spent on it."""
         self.results: Counter[tuple[str, ...]] = Counter()
         """(result,): answered, failed, unusable, stateful, no_price, no_budget, crowded, too_large."""
 
@@ -164,7 +159,7 @@ class PromptShadows:
 
     async def _answer(self, job: _Job) -> str:
         """How it went, for the metric."""
-        if await self._spent_today(job.prompt.name) >= job.usd_per_day * NANO:
+        if await self._spent.of(job.prompt.name) >= job.usd_per_day * NANO:
             return "no_budget"
         means, scratch = self._means, Record(job.request_id, KIND, self._clock.wall(), self._clock.monotonic())
         body = await means.prompted.body_of(job.named, job.prompt, job.version, scratch)
@@ -203,25 +198,10 @@ class PromptShadows:
         question = job.endpoint.question(request) if route.tier == "auto" else None
         return route, means.router.decide(route, model=request.model, question=question, forced=None)
 
-    # ------------------------------------------------------------------ the budget
-
     def observe(self, record: Record) -> None:
         """To be told of every shadow call that was made, its cost among it."""
-        known = self._spent.get(record.prompt or "")
-        if record.cost is not None and known is not None:
-            at, day, spent = known
-            self._spent[record.prompt or ""] = (at, day, spent + record.cost.nanousd)
-
-    async def _spent_today(self, prompt: str) -> int:
-        """What the ledger says, at most `SPENT_S` old, and what this process has spent since."""
-        now, day = self._clock.monotonic(), int(self._clock.wall() * 1000) // _DAY_MS
-        known = self._spent.get(prompt)
-        if known is None or known[1] != day or now - known[0] > SPENT_S:
-            found = await self._ask_spent(prompt, day * _DAY_MS)
-            known = self._spent.get(prompt)
-            same_day = known[2] if known is not None and known[1] == day else 0  # the ledger may lag behind
-            self._spent[prompt] = (now, day, max(found, same_day))
-        return self._spent[prompt][2]
+        if record.prompt is not None and record.cost is not None:
+            self._spent.add(record.prompt, record.cost.nanousd)
 
 
 def _other(prompt: Prompt, shadow: Shadow, answered: int) -> Version | None:
