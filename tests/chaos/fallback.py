@@ -5,18 +5,19 @@ What clients notice, and what it costs the upstreams in calls.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import uvloop
 
 from tests.chaos.clients import Outcome, ask, chat
-from tests.chaos.faulty import BEFORE, Failing, healthy
+from tests.chaos.faulty import BEFORE, MIDWAY, Failing, healthy
 from tests.chaos.figures import Figure
 from tests.chaos.gateways import Running, config, running
 from tests.support.upstream import Reset, ScriptedUpstream
 
 CALLS = 3000
+STREAMS = 600
 CALLS_WHEN_ALL_IS_DOWN = 600
 AT_ONCE = 24
 DEADLINE_S = 5.0
@@ -39,6 +40,17 @@ async def some_fail() -> list[Figure]:
     ]
 
 
+async def some_are_cut() -> list[Figure]:
+    """Streams, on a route that has them continued."""
+    one, two = ScriptedUpstream(then=Failing(0.30, MIDWAY)), ScriptedUpstream(then=healthy)
+    route = {"name": "default", "tier": "cheap", "on_cut": "continue"}
+    async with one, two, running({**_both(one, two), "routes": [route]}) as gw:
+        outcomes, _ = await _ask_all(gw, STREAMS, is_stream=lambda number: True)
+    whole = sum(outcome.is_success for outcome in outcomes)
+    told = f"30% of streams cut in {len(MIDWAY)} ways, and continued: whole"
+    return [Figure(told, f"{whole} of {STREAMS}", "all", whole == STREAMS)]
+
+
 async def all_is_down() -> list[Figure]:
     one, two = ScriptedUpstream(then=Failing(1.0, BEFORE)), ScriptedUpstream(then=Reset())
     async with one, two, running(_both(one, two)) as gw:
@@ -57,7 +69,9 @@ def _both(one: ScriptedUpstream, two: ScriptedUpstream) -> dict[str, Any]:
     return config({"one": {"base_url": one.base_url, **settings}, "two": {"base_url": two.base_url, **settings}})
 
 
-async def _ask_all(gw: Running, calls: int) -> tuple[list[Outcome], list[float]]:
+async def _ask_all(
+    gw: Running, calls: int, is_stream: Callable[[int], bool] = lambda number: number % 2 == 0
+) -> tuple[list[Outcome], list[float]]:
     """Half of them streamed, some at a time."""
     outcomes: list[Outcome] = []
     waits_s: list[float] = []
@@ -65,7 +79,7 @@ async def _ask_all(gw: Running, calls: int) -> tuple[list[Outcome], list[float]]
     async def hand(first: int) -> None:
         for number in range(first, calls, AT_ONCE):
             began = time.monotonic()
-            outcomes.append(await ask(gw.http, gw.url, chat(f"question {number}", stream=number % 2 == 0)))
+            outcomes.append(await ask(gw.http, gw.url, chat(f"question {number}", stream=is_stream(number))))
             waits_s.append(time.monotonic() - began)
 
     await asyncio.gather(*(hand(first) for first in range(AT_ONCE)))
@@ -73,4 +87,4 @@ async def _ask_all(gw: Running, calls: int) -> tuple[list[Outcome], list[float]]
 
 
 def main() -> list[Figure]:
-    return [*uvloop.run(some_fail()), *uvloop.run(all_is_down())]
+    return [*uvloop.run(some_fail()), *uvloop.run(some_are_cut()), *uvloop.run(all_is_down())]

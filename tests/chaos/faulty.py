@@ -88,6 +88,12 @@ WAYS: dict[str, Step] = {
 }
 """What an upstream can do to one request, streamed or not."""
 
+MIDWAY: dict[str, Step] = {
+    name: WAYS[name]
+    for name in ("cut after an event", "cut within an event", "an end without a finish", "an error in the middle")
+}
+"""Ways to break a stream off of which some of the answer has left."""
+
 
 class Failing:
     """An upstream that fails `share` of its requests, in the ways of `ways`."""
