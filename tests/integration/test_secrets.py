@@ -199,6 +199,7 @@ async def test_a_prompts_text_stands_in_the_database_and_what_fills_it_nowhere(
             found.append(await ask(gw, path="/v1/feedback", body=said))
             await gw.until_within(20, lambda scrape: scrape("gateway_prompt_shadows_total", result="unusable") == 1)
             await gw.until(lambda scrape: scrape("gateway_ledger_queued_rows") == 0)
+            found += [answer async for answer in ways_of_a_prompt(gw)]
             found.append(str((await gw.metrics()).samples).encode())
             found += [(await gw.admin("GET", path)).body for path in ("/admin/requests", "/admin/prompts/bot/figures")]
         assert TEMPLATE in up.requests[0].body.decode()
@@ -209,6 +210,29 @@ async def test_a_prompts_text_stands_in_the_database_and_what_fills_it_nowhere(
     written = b"".join(written_to(tmp_path))
     assert TEMPLATE.encode() in written
     assert b"the merger" not in written
+
+
+async def ways_of_a_prompt(gw: RunningGateway) -> AsyncIterator[bytes]:
+    """What is shown of one that is pushed, refused, asked for rightly and wrongly, and rolled back."""
+
+    def saying(text: str) -> dict[str, Any]:
+        variables = {"question": {"untrusted": True, "max_chars": 1_000}}
+        messages = [{"role": "system", "content": text}, {"role": "user", "content": "{{ question }}"}]
+        return {"document": {"name": "desk", "messages": messages, "variables": variables, "token_budget": 100}}
+
+    yield (await gw.admin("POST", "/admin/prompts", {**saying(TEMPLATE), "label": "production"})).body
+    for wrong in (" ", " {{ unknown }}", " {% for", " {{ 1/0 }}"):
+        yield (await gw.admin("POST", "/admin/prompts", saying(f"{TEMPLATE}{wrong}"))).body
+    yield (await gw.admin("POST", "/admin/prompts", {**saying(f"{TEMPLATE}!"), "label": "production"})).body
+    yield (await gw.admin("POST", "/admin/prompts/desk/labels/production/rollback", {})).body
+    for path in ("", "/desk", "/desk/versions", "/desk/audit", "-audit"):
+        yield (await gw.admin("GET", f"/admin/prompts{path}")).body
+    bad = [{}, {"question": 5}, {"question": PROMPT * 50}, {"question": PROMPT * 20}, {PROMPT: 1}]
+    for variables in ({"question": PROMPT}, *bad):
+        for stream in (False, True):
+            yield await ask(gw, prompt={"id": "desk", "variables": variables}, messages=[], stream=stream)
+    yield await ask(gw, prompt={"id": "desk", "version": "9", "variables": {"question": PROMPT}})
+    yield await ask(gw, prompt={"id": "nobody", "variables": {"question": PROMPT}})
 
 
 async def push(gw: RunningGateway, text: str) -> None:
