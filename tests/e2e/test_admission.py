@@ -15,6 +15,7 @@ from gateway.admission.plan import Account
 from gateway.admission.stores import Balance, RedisAdmissionStore
 from gateway.clock import SystemClock
 from gateway.kv import Kv
+from gateway.values import NANO
 from tests.support.gateway import CHAT, HELLO, Scrape
 from tests.support.polling import until
 from tests.support.process import Process, serving
@@ -30,11 +31,13 @@ lease_s: {lease_s}
 auth: required
 upstreams: {{up: {{base_url: "{upstream}"}}}}
 routes: [{{name: default, upstream: up}}]
-keys: [{{name: bot, key: the-bots-secret, budgets: [{{usd: 0.14, per: total}}, {{tokens: 500, per: total}}]}}]
+keys: [{{name: bot, key: the-bots-secret, budgets: [{{usd: {usd}, per: total}}, {{tokens: {tokens}, per: total}}]}}]
 prices: {{"*": {{input: 100, output: 1000}}}}
 """
 PROMPT, COMPLETION = 8, 2
-"""Of each request, counted and used; it costs 8 x 100,000 + 2 x 1,000,000 nano-dollars: the budgets are for 50."""
+"""Of each request, counted and used."""
+COST = 8 * 100_000 + 2 * 1_000_000
+"""Nano-dollars."""
 KEY = {"Authorization": "Bearer the-bots-secret"}
 ANSWER = chat_body("Hi.", usage=usage(PROMPT, COMPLETION))
 CHUNKS = chat_chunks("Hi", ".", usage=usage(PROMPT, COMPLETION))
@@ -79,8 +82,12 @@ class Pair:
 
 
 @asynccontextmanager
-async def pair(upstream: ScriptedUpstream, redis: RedisServer, folder: Path, *, lease_s: float) -> AsyncIterator[Pair]:
-    text = CONFIG.format(store=redis.url, upstream=upstream.base_url, lease_s=lease_s)
+async def pair(
+    upstream: ScriptedUpstream, redis: RedisServer, folder: Path, *, lease_s: float, room_for: int
+) -> AsyncIterator[Pair]:
+    """Under budgets for `room_for` requests."""
+    budgets = {"usd": room_for * COST / NANO, "tokens": room_for * (PROMPT + COMPLETION)}
+    text = CONFIG.format(store=redis.url, upstream=upstream.base_url, lease_s=lease_s, **budgets)
     (folder / "gateway.yaml").write_text(text)
     async with AsyncExitStack() as stack:
         gateways = [await stack.enter_async_context(serving(cwd=folder)) for _ in range(2)]
@@ -95,7 +102,7 @@ def answer(request: Seen) -> Step:
 
 
 async def test_200_at_once_against_a_budget_for_exactly_50(redis_server: RedisServer, tmp_path: Path) -> None:
-    async with ScriptedUpstream(then=answer) as up, pair(up, redis_server, tmp_path, lease_s=60) as both:
+    async with ScriptedUpstream(then=answer) as up, pair(up, redis_server, tmp_path, lease_s=60, room_for=50) as both:
         outcomes = Counter(await asyncio.gather(*(both.chat(number) for number in range(200))))
         assert outcomes == {"200": 50, "429 insufficient_quota": 150}
         assert len(up.requests) == 50
@@ -117,7 +124,11 @@ async def test_a_bad_day_ends_with_the_books_in_order(redis_server: RedisServer,
             return Stream.of(*CHUNKS[: chance.randrange(1, 3)], done=False, cut=True)
         return answer(request)
 
-    async with ScriptedUpstream(then=badly) as up, pair(up, redis_server, tmp_path, lease_s=2) as both:
+    room_for = 5 + 60 + 5  # the last are left to be had afterwards, whoever hung up
+    async with (
+        ScriptedUpstream(then=badly) as up,
+        pair(up, redis_server, tmp_path, lease_s=2, room_for=room_for) as both,
+    ):
 
         async def chat_and_perhaps_leave(number: int) -> None:
             task = asyncio.create_task(both.chat(number))
@@ -135,14 +146,15 @@ async def test_a_bad_day_ends_with_the_books_in_order(redis_server: RedisServer,
         killed = both.gateways.pop(0)
         killed.child.kill()
         await asyncio.wait(held)
+        most = room_for * (PROMPT + COMPLETION), room_for * COST
         tokens, usd = await both.until_nothing_is_reserved()
-        assert tokens.settled <= 500
-        assert usd.settled <= 140_000_000
+        assert tokens.settled <= most[0]
+        assert usd.settled <= most[1]
         assert tokens.lost_grants == usd.lost_grants == await both.lost_requests() >= 5
         # A lease that was renewed in time knew of what its stream had said by then.
         assert PROMPT * tokens.lost_grants <= tokens.lost <= (PROMPT + COMPLETION) * tokens.lost_grants
         rest = Counter(await asyncio.gather(*(both.chat(2 * number) for number in range(100))))
         tokens, usd = await both.until_nothing_is_reserved()
-        assert 500 - (PROMPT + COMPLETION) < tokens.settled <= 500 or usd.settled > 140_000_000 - 2_800_000
-        assert usd.settled <= 140_000_000
+        assert most[0] - (PROMPT + COMPLETION) < tokens.settled <= most[0] or usd.settled > most[1] - COST
+        assert usd.settled <= most[1]
         assert set(rest) == {"200", "429 insufficient_quota"}

@@ -34,7 +34,7 @@ async def serving(*args: str, cwd: Path, python: str | None = None, **env: str) 
     finally:
         if child.returncode is None:
             child.kill()
-            await child.wait()
+        await child.communicate()  # waiting alone would take for ever where much was said and nobody has read it
 
 
 async def start(*args: str, cwd: Path, python: str | None = None, **env: str) -> asyncio.subprocess.Process:
