@@ -35,7 +35,7 @@ async def figures(request: web.Request) -> web.Response:
             "'before' and 'after' go together: name both versions, or neither.",
             param="before" if after is None else "after",
         )
-    async with database_of(request, "Prompts are kept") as database:
+    async with database_of(request, "Prompts are kept", for_sums=True) as database:
         name = (await PromptStore(database, SystemClock()).show(name_in(request)))["name"]
         found = await figures_of(database, name, since_ms=since_ms, until_ms=until_ms)
     answer: dict[str, Any] = {

@@ -33,27 +33,30 @@ class LedgerDatabase:
 
 
 _DATABASE = web.AppKey("database", LedgerDatabase)
+_FOR_SUMS = web.AppKey("database for sums", LedgerDatabase)
+"""A database serves one call after the other, and to revoke a key must not wait for sums over a week."""
 
 
 def open_database(app: web.Application) -> None:
     """Have `database_of` work for the handlers of `app`."""
-    app[_DATABASE] = LedgerDatabase()
+    app[_DATABASE], app[_FOR_SUMS] = LedgerDatabase(), LedgerDatabase()
 
     async def close(app: web.Application) -> None:
         await app[_DATABASE].close()
+        await app[_FOR_SUMS].close()
 
     app.on_cleanup.append(close)
 
 
 @asynccontextmanager
-async def database_of(request: web.Request, what: str) -> AsyncIterator[Database]:
-    """For as long as it takes to ask it. Raises NotFound where there is none, for `what` is kept there, and
-    DatabaseSilent when it does not answer."""
+async def database_of(request: web.Request, what: str, *, for_sums: bool = False) -> AsyncIterator[Database]:
+    """For as long as it takes to ask it; `for_sums`: that may be long. Raises NotFound where there is none, for `what`
+    is kept there, and DatabaseSilent when it does not answer."""
     url = request.app[CREW].config.ledger
     if url == "none":
         raise NotFound(f"{what} in the ledger's database: set `ledger` to one.")
     try:
-        yield await request.app[_DATABASE].at(url)
+        yield await request.app[_FOR_SUMS if for_sums else _DATABASE].at(url)
     except DatabaseUnavailable as error:
         log.warning("%s", error)
         raise DatabaseSilent from None

@@ -111,6 +111,7 @@ async def test_a_version_is_read_compared_activated_and_rolled_back(tmp_path: Pa
         await activated(gw, 2)  # somebody else, meanwhile
         await press(page, "labels", 0)
         await page.until("document.getElementById('problem').textContent.includes('somebody moved it')")
+        assert [row[1] for row in await cells(page, "labels")] == ["2"], "and what stands there now is shown"
         assert await production(gw) == 2
 
         assert await page.evaluate("document.title") == "LLM gateway: prompts"

@@ -161,10 +161,10 @@ async function change(label, action, fields) {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ author: AUTHOR, ...fields }), signal: AbortSignal.timeout(20000),
     });
     const answer = await response.json();
+    await Promise.all([showPrompts(), showOne()]); // also where somebody else was faster
     if (!response.ok) throw new Error(answer.error?.message ?? String(response.status));
     $("done").textContent = `${prompt.name}: ${label} is ${pointing(answer)} now.`;
     $("done").hidden = false;
-    await Promise.all([showPrompts(), showOne()]);
   });
 }
 
