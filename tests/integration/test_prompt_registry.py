@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.clock import ManualClock, SystemClock
-from gateway.errors import BadRequest, Conflict, NotFound, PromptsUnavailable
+from gateway.errors import BadRequest, Conflict, DatabaseUnavailable, NotFound, PromptsUnavailable
 from gateway.migrations.upgrade import upgrade
 from gateway.prompts import store as store_module
 from gateway.prompts.document import Message, PromptDocument, Shadow
@@ -342,3 +342,25 @@ async def test_more_than_every_process_can_hold_is_refused(store: PromptStore, m
     await pushed(store, "One.", name="third")
     with pytest.raises(Conflict, match="There are 2 prompts"):
         await store.restore("second", author="ann")
+
+
+@pytest.fixture
+def postgres_with_tables(postgres: PostgresServer) -> PostgresServer:
+    upgrade(postgres.url)
+    return postgres
+
+
+async def test_a_database_that_was_away_is_followed_again(postgres_with_tables: PostgresServer) -> None:
+    server = postgres_with_tables
+    async with stores(server.url, 1) as (store,), registry(server.url) as known:
+        await pushed(store, "One.", "Two.", label="production")
+        await until(lambda: known.versions == 2)
+        await asyncio.to_thread(server.stop)
+        with pytest.raises(DatabaseUnavailable):
+            await known.refresh()
+        prompt = known.get("bot")
+        assert prompt is not None
+        assert prompt.labels == {"production": (Arm(2, 1),)}
+        await asyncio.to_thread(server.start)
+        await store.rollback("bot", "production", author="ann")
+        await until(lambda: (p := known.get("bot")) is not None and p.labels["production"] == (Arm(1, 1),))
