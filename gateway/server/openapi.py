@@ -3,50 +3,17 @@
 A test compares the table with the URLs that are served.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from gateway import __version__
 from gateway.config.model import IssuedKey
-from gateway.prompts import asked
+from gateway.server import openapi_prompts
+from gateway.server.openapi_shapes import ANY, SCHEMAS, WHOLE, Operation, Schema, object_of, ref
 
-_SCHEMAS = "#/components/schemas/"
-Schema = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    summary: str
-    answer: Schema
-    status: int = 200
-    query: tuple[tuple[str, str], ...] = ()
-    """Name and meaning of each parameter."""
-    body: Schema | None = None
-    failures: tuple[int, ...] = ()
-    """Statuses beside 401 that are to be reckoned with; each is OpenAI's error object."""
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": _SCHEMAS + name}
-
-
-def _object(**properties: Schema) -> Schema:
-    return {"type": "object", "properties": properties}
-
-
-_ANY: Schema = {"type": "object"}
-_WHOLE: Schema = {"type": "integer"}
-_TEXT: Schema = {"type": "string"}
-_PROCESSES = _object(processes={"type": "array", "items": _ANY})
-
-_CHANGES = _object(changes={"type": "array", "items": _ANY}, next={"type": ["integer", "null"]})
-_PAGED = (
-    ("before", "number to go on before: `next` of the answer before"),
-    ("limit", "at most so many, up to 1000; default 100"),
-)
+_PROCESSES = object_of(processes={"type": "array", "items": ANY})
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
-    ("GET", "/admin/openapi.json"): Operation("This document.", _ANY),
+    ("GET", "/admin/openapi.json"): Operation("This document.", ANY),
     ("GET", "/admin/status"): Operation(
         "What runs here: version, readiness, and of each process its configuration's hash and uptime.", _PROCESSES
     ),
@@ -54,33 +21,33 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "Of each process: how targets stand, their breakers and what retries may still use.", _PROCESSES
     ),
     ("GET", "/admin/cache"): Operation(
-        "What each route's cache did since the start, and what each process holds.", _ANY
+        "What each route's cache did since the start, and what each process holds.", ANY
     ),
     ("POST", "/admin/cache/purge"): Operation(
         "Have answers forgotten: all, or those of a route, of a key's or team's sharing scope, or of both. No process"
         " serves them any more within a second.",
-        _ANY,
-        body=_object(
+        ANY,
+        body=object_of(
             route={"type": "string"}, key={"type": "string"}, team={"type": "string"}, all={"type": "boolean"}
         ),
         failures=(400, 503),
     ),
     ("POST", "/admin/cache/reopen"): Operation(
         "Put a route's semantic cache, which may have closed itself, on trial again.",
-        _ANY,
-        body=_object(route={"type": "string"}),
+        ANY,
+        body=object_of(route={"type": "string"}),
         failures=(400,),
     ),
     ("POST", "/admin/keys"): Operation(
         "Issue a key. Its secret is in this answer and nowhere else.",
-        _ref("KeyWithSecret"),
+        ref("KeyWithSecret"),
         status=201,
-        body=_ref("IssuedKey"),
+        body=ref("IssuedKey"),
         failures=(400, 404, 409, 503),
     ),
     ("GET", "/admin/keys"): Operation(
         "Keys that were issued, in the order of their names.",
-        _object(keys={"type": "array", "items": _ref("Key")}, next={"type": ["string", "null"]}),
+        object_of(keys={"type": "array", "items": ref("Key")}, next={"type": ["string", "null"]}),
         query=(
             ("after", "name to go on after: `next` of the answer before"),
             ("limit", "at most so many, up to 1000; default 100"),
@@ -88,163 +55,60 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         ),
         failures=(400, 404, 503),
     ),
-    ("GET", "/admin/keys/{name}"): Operation("One key.", _ref("Key"), failures=(404, 503)),
+    ("GET", "/admin/keys/{name}"): Operation("One key.", ref("Key"), failures=(404, 503)),
     ("POST", "/admin/keys/{name}/rotate"): Operation(
         "Give a key a new secret, told in this answer alone; the one before goes on for `grace_s`.",
-        _ref("KeyWithSecret"),
-        body=_object(grace_s={"type": "number", "minimum": 0, "default": 0}),
+        ref("KeyWithSecret"),
+        body=object_of(grace_s={"type": "number", "minimum": 0, "default": 0}),
         failures=(400, 404, 409, 503),
     ),
     ("POST", "/admin/keys/{name}/revoke"): Operation(
-        "End a key, and those that were issued under it, for good.", _ref("Key"), failures=(404, 503)
+        "End a key, and those that were issued under it, for good.", ref("Key"), failures=(404, 503)
     ),
-    ("GET", "/admin/prompts"): Operation(
-        "Prompts in the order of their names, with where their labels point.",
-        _object(prompts={"type": "array", "items": _ref("Prompt")}, next={"type": ["string", "null"]}),
-        query=(
-            ("after", "name to go on after: `next` of the answer before"),
-            ("limit", "at most so many, up to 1000; default 100"),
-        ),
-        failures=(400, 404, 503),
-    ),
-    ("POST", "/admin/prompts"): Operation(
-        "Push a version. 200 with `status` unchanged where it is the newest already.",
-        _object(
-            name=_TEXT, id=_TEXT, version=_WHOLE, status={"enum": ["created", "unchanged"]}, labels=_ANY, findings=_ANY
-        ),
-        status=201,
-        body=_ref("Push"),
-        failures=(400, 404, 409, 503),
-    ),
-    ("GET", "/admin/prompts/{name}"): Operation("One prompt, by name or id.", _ref("Prompt"), failures=(404, 503)),
-    ("GET", "/admin/prompts/{name}/versions"): Operation(
-        "Its versions, without what they say.",
-        _object(versions={"type": "array", "items": _ref("PromptVersion")}),
-        failures=(404, 503),
-    ),
-    ("GET", "/admin/prompts/{name}/versions/{version}"): Operation(
-        "One version with its document, by number, by a label that points at it alone, or `newest`.",
-        {"allOf": [_ref("PromptVersion"), _object(name=_TEXT, id=_TEXT, document=_ref("PromptDocument"))]},
-        failures=(404, 409, 503),
-    ),
-    ("GET", "/admin/prompts/{name}/diff"): Operation(
-        "What one version says otherwise than another, line by line; of the same twice, what it says.",
-        _object(
-            before=_WHOLE,
-            after=_WHOLE,
-            lines={
-                "type": "array",
-                "items": _object(kind={"enum": ["same", "removed", "added"]}, text={"type": "string"}),
-            },
-        ),
-        query=(("before", "a number, a label or `newest` (default)"), ("after", "the same")),
-        failures=(404, 409, 503),
-    ),
-    ("GET", "/admin/prompts/{name}/audit"): Operation(
-        "Who changed what of it, the last change first.", _CHANGES, query=_PAGED, failures=(400, 404, 503)
-    ),
-    ("GET", "/admin/prompts-audit"): Operation(
-        "The same of all prompts.", _CHANGES, query=_PAGED, failures=(400, 404, 503)
-    ),
-    ("POST", "/admin/prompts/{name}/labels/{label}/activate"): Operation(
-        "Point a label at a version; ends a split of it.",
-        _ref("PromptLabel"),
-        body=_ref("Activate"),
-        failures=(400, 404, 409, 503),
-    ),
-    ("POST", "/admin/prompts/{name}/labels/{label}/rollback"): Operation(
-        "Point a label where it pointed before; again, and it goes one step further back.",
-        _ref("PromptLabel"),
-        body=_ref("Rollback"),
-        failures=(400, 404, 409, 503),
-    ),
-    ("POST", "/admin/prompts/{name}/labels/{label}/split"): Operation(
-        "Share out a label's requests among versions by weight; each user or conversation stays with its version.",
-        _ref("PromptLabel"),
-        body=_ref("Split"),
-        failures=(400, 404, 409, 503),
-    ),
-    ("POST", "/admin/prompts/{name}/labels/{label}/stop"): Operation(
-        "End a split: the label points where it did before.",
-        _ref("PromptLabel"),
-        body=_ref("Change"),
-        failures=(400, 404, 409, 503),
-    ),
-    ("POST", "/admin/prompts/{name}/shadow"): Operation(
-        "Have a version answered beside the one that callers get, or no longer.",
-        _ref("Prompt"),
-        body=_ref("SetShadow"),
-        failures=(400, 404, 409, 503),
-    ),
-    ("POST", "/admin/prompts/{name}/archive"): Operation(
-        "Serve it no longer; nothing is deleted.", _ref("Prompt"), body=_ref("Change"), failures=(400, 404, 409, 503)
-    ),
-    ("POST", "/admin/prompts/{name}/restore"): Operation(
-        "Serve it again.", _ref("Prompt"), body=_ref("Change"), failures=(400, 404, 409, 503)
-    ),
+    **openapi_prompts.OPERATIONS,
     ("POST", "/admin/route/explain"): Operation(
         "What would be decided for a question on a `tier: auto` route, and why; nothing is called.",
-        _object(
+        object_of(
             tier={"enum": ["cheap", "expensive"]},
             reason={"type": "string"},
             rule={"type": ["string", "null"]},
             probability={"type": "number"},
             threshold={"type": "number"},
-            features={"type": "array", "items": _object(name={"type": "string"}, points={"type": "number"})},
-            roads={"type": "array", "items": _ANY},
+            features={"type": "array", "items": object_of(name={"type": "string"}, points={"type": "number"})},
+            roads={"type": "array", "items": ANY},
         ),
-        body=_object(
+        body=object_of(
             route={"type": "string"},
             text={"type": "string"},
-            messages={"type": "array", "items": _ANY},
-            tools={"type": "array", "items": _ANY},
+            messages={"type": "array", "items": ANY},
+            tools={"type": "array", "items": ANY},
         ),
         failures=(400, 404),
     ),
     ("GET", "/admin/overview"): Operation(
         "Today and this week (UTC, from Monday) by the ledger, in all and by route. Money in nano-dollars.",
-        _object(
-            at_ms=_WHOLE,
+        object_of(
+            at_ms=WHOLE,
             is_complete={"type": "boolean", "description": "false while a large ledger is being read"},
-            today=_ref("Period"),
-            week=_ref("Period"),
+            today=ref("Period"),
+            week=ref("Period"),
         ),
         failures=(404, 503),
     ),
     ("GET", "/admin/requests"): Operation(
         "The last requests, the newest first: names and numbers, never their text.",
-        _object(requests={"type": "array", "items": _ANY}),
+        object_of(requests={"type": "array", "items": ANY}),
         query=(("limit", "at most so many, up to 200; default 25"),),
-        failures=(400, 404, 503),
-    ),
-    ("GET", "/admin/prompts/{name}/figures"): Operation(
-        "Every version of a prompt that was asked for, by the ledger: requests, tokens, nano-dollars, how answers end,"
-        " opinions, means with intervals of 95%. With `before` and `after`, the two compared.",
-        _object(
-            prompt={"type": "string"},
-            since_ms=_WHOLE,
-            until_ms=_WHOLE,
-            versions={"type": "array", "items": _ANY},
-            comparison=_object(
-                before=_ANY, after=_ANY, verdict={"type": "string"}, lines={"type": "array", "items": _ANY}
-            ),
-        ),
-        query=(
-            ("since", "from this time on (RFC 3339); default: a day ago"),
-            ("until", "before this time; default: now"),
-            ("before", "number of a version"),
-            ("after", "number of another"),
-        ),
         failures=(400, 404, 503),
     ),
     ("GET", "/admin/budgets"): Operation(
         "Every budget in its present period: what is spent, reserved and left.",
-        _object(budgets={"type": "array", "items": _ref("BudgetState")}),
+        object_of(budgets={"type": "array", "items": ref("BudgetState")}),
         failures=(503,),
     ),
     ("GET", "/admin/spend"): Operation(
         "Requests, tokens, dollars spent and saved, by one dimension of the ledger; the dearest first.",
-        _object(spend={"type": "array", "items": _ANY}, is_complete={"type": "boolean"}),
+        object_of(spend={"type": "array", "items": ANY}, is_complete={"type": "boolean"}),
         query=(
             ("by", "route (default), key, team, tier, target or day"),
             ("since", "from this time on (RFC 3339; a date is midnight UTC)"),
@@ -284,7 +148,7 @@ def _described(path: str, operation: Operation) -> dict[str, Any]:
     ]
     answers = {str(operation.status): {"description": operation.summary, "content": _json(operation.answer)}}
     for status in sorted({401, *operation.failures}):
-        answers[str(status)] = {"description": _FAILURES[status], "content": _json(_ref("Error"))}
+        answers[str(status)] = {"description": _FAILURES[status], "content": _json(ref("Error"))}
     described: dict[str, Any] = {"summary": operation.summary, "parameters": parameters, "responses": answers}
     if operation.body is not None:
         described["requestBody"] = {"content": _json(operation.body)}
@@ -305,7 +169,7 @@ def _json(schema: Schema) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    issued = IssuedKey.model_json_schema(ref_template=_SCHEMAS + "{model}")
+    issued = IssuedKey.model_json_schema(ref_template=SCHEMAS + "{model}")
     shared = issued.pop("$defs")
     time = {"type": ["string", "null"], "format": "date-time"}
     state: Schema = {
@@ -317,12 +181,12 @@ def _schemas() -> dict[str, Any]:
     count = {"type": "integer"}
     return {
         **shared,
-        **_prompt_schemas(),
+        **openapi_prompts.schemas(),
         "IssuedKey": issued,
-        "Key": {"allOf": [_ref("IssuedKey"), _object(**state)]},
-        "KeyWithSecret": {"allOf": [_ref("Key"), _object(secret={"type": "string"})]},
-        "Period": _object(since_ms=_WHOLE, total=_ANY, routes={"type": "array", "items": _ANY}),
-        "BudgetState": _object(
+        "Key": {"allOf": [ref("IssuedKey"), object_of(**state)]},
+        "KeyWithSecret": {"allOf": [ref("Key"), object_of(secret={"type": "string"})]},
+        "Period": object_of(since_ms=WHOLE, total=ANY, routes={"type": "array", "items": ANY}),
+        "BudgetState": object_of(
             scope={"type": "string", "description": "key:NAME, team:NAME, route:NAME or gateway"},
             unit={"enum": ["usd", "tokens"]},
             per={"enum": ["hour", "day", "month", "total"]},
@@ -335,31 +199,5 @@ def _schemas() -> dict[str, Any]:
             lost_requests=count,
             resets_at=time,
         ),
-        "Error": _object(error=_ANY),
-    }
-
-
-def _prompt_schemas() -> dict[str, Schema]:
-    bodies = (asked.Change, asked.Push, asked.Activate, asked.Rollback, asked.Split, asked.SetShadow)
-    found: dict[str, Schema] = {}
-    for body in bodies:
-        schema = body.model_json_schema(ref_template=_SCHEMAS + "{model}")
-        found |= schema.pop("$defs", {})
-        found[body.__name__] = schema
-    time = {"type": ["string", "null"], "format": "date-time"}
-    arms = {"type": "array", "items": _object(version=_WHOLE, weight=_WHOLE)}
-    pointing = _object(versions=arms, sticky_by={"enum": ["user", "conversation", None]})
-    return {
-        **found,
-        "Prompt": _object(
-            name=_TEXT,
-            id=_TEXT,
-            newest=_WHOLE,
-            labels={"type": "object", "additionalProperties": pointing},
-            shadow={"anyOf": [_ref("Shadow"), {"type": "null"}]},
-            created_at=time,
-            archived_at=time,
-        ),
-        "PromptVersion": _object(version=_WHOLE, digest=_TEXT, author=_TEXT, created_at=time),
-        "PromptLabel": {"allOf": [_object(name=_TEXT, id=_TEXT, label=_TEXT), pointing]},
+        "Error": object_of(error=ANY),
     }
