@@ -239,3 +239,68 @@ async def push(gw: RunningGateway, text: str) -> None:
     messages = [{"role": "user", "content": text}]
     fields = {"name": "bot", "model": "gpt-5-mini", "messages": messages, "variables": {"question": {}}}
     assert (await gw.admin("POST", "/admin/prompts", {"document": fields})).status == 201
+
+
+SAYS = "canary template: never mention Project Falcon"
+TOLD = "canary variable: the merger of Tuesday"
+PROMPTS: list[dict[str, Any]] = [
+    {
+        "name": "bot",
+        "model": "gpt-5-mini",
+        "messages": [{"role": "system", "content": SAYS}, {"role": "user", "content": content}],
+        "variables": {"told": {"untrusted": True}, "table": {"type": "object", "default": {"a": 1}}},
+        **more,
+    }
+    for content, more in (
+        ("{{ told }}", {}),
+        ("{{ told + 1 }}{{ told|round }}", {}),
+        ("{{ table[told] }}", {}),
+        ("{% for x in range(9999) %}{% for y in range(9999) %}{{ told|upper }}{% endfor %}{% endfor %}", {}),
+        ("{{ told }}", {"token_budget": 10}),
+        ("{{ told }} \n", {"whitespace": "reject"}),
+        ("{{ told }} \n.", {"whitespace": "warn", "token_budget": 10, "over_budget": "warn"}),
+    )
+]
+
+
+async def ask_for(gw: RunningGateway, version: int, told: Any = TOLD, **more: Any) -> bytes:
+    prompt = {"id": "bot", "version": str(version), "variables": {"told": told, **more}}
+    return await ask(gw, body=json.dumps({"prompt": prompt}).encode())
+
+
+async def test_what_a_prompt_says_stands_in_the_database_alone_and_its_variables_nowhere(
+    redis_server: RedisServer,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level(logging.DEBUG)
+    env = {"UPSTREAM_KEY": UPSTREAM_KEY, "HEADER": HEADER, "CLIENT_KEY": CLIENT_KEY}
+    async with ScriptedUpstream(*[Reply.of(chat_body("Hello.", usage=usage(8, 2)))] * 2) as up:
+        text = json.dumps(document(up.base_url, redis_server.url))
+        async with gateway(text, **env) as gw:
+            found = []
+            for prompt in PROMPTS:
+                pushed = await gw.admin("POST", "/admin/prompts", {"document": prompt, "force": True})
+                assert pushed.status == 201, pushed.body
+                found.append(pushed.body)
+            refused = await gw.admin("POST", "/admin/prompts", {"document": {**PROMPTS[5], "notes": "again"}})
+            assert refused.status == 400
+            found.append(refused.body)
+            found += [await ask_for(gw, number + 1) for number in range(len(PROMPTS))]
+            found += [await ask_for(gw, 1, [TOLD]), await ask_for(gw, 1, table=TOLD), await ask_for(gw, 99)]
+            found.append(str((await gw.metrics()).samples).encode())
+            await gw.until(lambda scrape: scrape("gateway_ledger_queued_rows") == 0)
+            found += [(await gw.admin("GET", path)).body for path in ("/admin/overview", "/admin/requests?limit=200")]
+        assert {TOLD.encode() in seen.body and SAYS.encode() in seen.body for seen in up.requests} == {True}
+    assert sum(b'"code":"prompt_unusable"' in answer for answer in found) == 3
+    output = capfd.readouterr()
+    assert '"prompt":"bot"' in output.err
+    found += [output.out.encode(), output.err.encode(), caplog.text.encode(), redis_server.content()]
+    for canary in (SAYS, TOLD, "Falcon", "of Tuesday", "OF TUESDAY"):
+        assert [piece for piece in found if canary.encode() in piece] == []
+    written = written_to(tmp_path)
+    assert any(SAYS.encode() in content for content in written), "the database was looked at"
+    assert [content for content in written if TOLD.encode() in content] == []
