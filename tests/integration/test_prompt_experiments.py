@@ -233,3 +233,30 @@ async def test_a_shadow_stores_nothing_upstream(ledger: str) -> None:
             await until_shadows(gw, result, 1)
     assert ["store" in request.json() for request in up.requests] == [False, True, False]
     assert up.requests[1].json()["store"] is False
+
+
+async def test_a_shadow_of_another_model_goes_where_that_leads_if_its_price_is_known(ledger: str) -> None:
+    async with ScriptedUpstream(then=ANSWER) as up, gateway(document(up.base_url, ledger)) as gw:
+        await push(gw, "Be brief.")
+        for model in ("gpt-5-nano", "a-model-without-a-price"):
+            messages = [{"role": "system", "content": "Be brief."}]
+            body = {"document": {"name": "support", "model": model, "messages": messages}}
+            assert (await gw.admin("POST", "/admin/prompts", body)).status == 201
+        await gw.admin("POST", "/admin/prompts/support/labels/production/activate", {"version": 1})
+        for version, result in ((2, "answered"), (3, "no_price")):
+            await shadow(gw, version)
+            assert version_of(await ask(gw)) == 1
+            await until_shadows(gw, result, 1)
+    assert [request.json()["model"] for request in up.requests] == ["gpt-5-mini", "gpt-5-nano", "gpt-5-mini"]
+
+
+async def test_a_share_of_the_requests_is_shadowed(ledger: str) -> None:
+    async with ScriptedUpstream(then=ANSWER) as up, gateway(document(up.base_url, ledger)) as gw:
+        await push(gw, "Be brief.", "Be very brief.")
+        await gw.admin("POST", "/admin/prompts/support/labels/production/activate", {"version": 1})
+        await shadow(gw, 2, share=0.000_001)
+        for _ in range(5):
+            assert version_of(await ask(gw)) == 1
+        await gw.admin("POST", "/admin/prompts/support/shadow", {"shadow": None})
+        assert version_of(await ask(gw)) == 1
+    assert len(up.requests) == 6
