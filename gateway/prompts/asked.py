@@ -41,7 +41,7 @@ class WeightedVersion(Section):
 
 
 class Split(Change):
-    versions: tuple[WeightedVersion, ...] = Field(min_length=2, max_length=10)
+    versions: tuple[WeightedVersion, ...] = Field(json_schema_extra={"minItems": 2, "maxItems": 10})
     sticky_by: Literal["user", "conversation"] = "user"
 
 

@@ -99,7 +99,9 @@ async def test_prompts_go_from_files_into_the_gateway_and_back(tmp_path: Path) -
         assert "no prompt 'nobody'" in (await prompts(gw, "show", "nobody")).stderr
         assert "expected VERSION=WEIGHT" in (await prompts(gw, "split", "bot", "1:90", "2:10")).stderr
         bot.write_text('{"name": "bot"}')
-        assert "bot.json" in (await prompts(gw, "push", str(bot))).stderr
+        assert "bot.json: messages: Field required" in (await prompts(gw, "push", str(bot))).stderr
+        other = await prompts(gw, "push", str(tmp_path / "gateway.yaml"))
+        assert "expected a file that ends in .prompt or .json" in other.stderr
 
 
 async def versions(gw: Process) -> set[str]:

@@ -112,7 +112,12 @@ async def test_prompts_are_listed_in_pages(ledger: str) -> None:
         ("/bot/labels/canary/rollback", {}, 404, "no label 'canary'; it has: production"),
         ("/bot/labels/production/rollback", {}, 409, "from the first"),
         ("/bot/labels/production/stop", {}, 409, "no split"),
-        ("/bot/labels/production/split", {"versions": [{"version": 1, "weight": 1}]}, 400, "versions: "),
+        (
+            "/bot/labels/production/split",
+            {"versions": [{"version": 1, "weight": 1}]},
+            400,
+            "from 2 to 10 versions, not 1",
+        ),
         ("/bot/labels/production/split", {"versions": [{"version": 1, "weight": 1}] * 2}, 400, "named twice"),
         ("/bot/shadow", {}, 400, "shadow: Field required"),
         ("/bot/shadow", {"shadow": {"version": 1, "share": 0}}, 400, "shadow.share: "),
