@@ -21,6 +21,7 @@ FLOORS = (  # a room may import itself and what lies on a floor below; rooms of 
     {"learning", "steps"},
     {"pipeline", "catalog", "explain", "passthrough", "prompt_check"},
     {"lasting"},
+    {"assembly"},
     {"app"},
     {"server"},
     {"simulator"},

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from gateway.app import _encodings, lasting_things
+from gateway.app import lasting_things
+from gateway.assembly import opened
 from gateway.config.process import Server
 from gateway.errors import ConfigError
 from gateway.tokens.encodings import FAST_CHARS, Encodings, FastEncoder
@@ -45,12 +46,12 @@ def test_lone_surrogates_are_left_to_tiktoken(fast: Encodings) -> None:
 
 
 def test_the_configuration_chooses_the_encoder() -> None:
-    chosen = _encodings(Server(encoder="toktok")).load_here()
+    chosen = opened.encodings(Server(encoder="toktok")).load_here()
     assert isinstance(chosen, FastEncoder)
 
 
 async def test_an_encoder_that_is_not_installed_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.app.find_spec", lambda name: None)
+    monkeypatch.setattr("gateway.assembly.opened.find_spec", lambda name: None)
     with pytest.raises(ConfigError) as caught:
         async with lasting_things(read(f"server: {{encoder: toktok}}\n{SMALL}").config.server):
             pass

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.app import encodings_for
+from gateway.assembly.opened import encodings_for
 from gateway.config.load import parse
 from tests.support.gateway import config
 
