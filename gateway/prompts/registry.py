@@ -161,8 +161,7 @@ class Registry:
             of.labels[label] = tuple(Arm(number, weight) for number, weight in orjson.loads(arms))
             of.sticky_by[label] = sticky_by or ""
         for id_, shadow in await self._database.fetch(_SHADOWS, since, timeout_s=_READ_S):
-            found = None if shadow is None else Shadow.model_validate_json(shadow)
-            changes.setdefault(id_, _Changes()).shadow = (found,)
+            changes.setdefault(id_, _Changes()).shadow = (_shadow(id_, shadow),)
 
     async def _read_versions(self, changes: dict[str, _Changes], since: int) -> None:
         last: tuple[int, str, int] | None = (since + 1, "", 0)
@@ -206,6 +205,14 @@ def _changed(before: Prompt | None, name: str, id_: str, changes: _Changes) -> P
         sticky_by={label: by for label, by in {**sticky_by, **changes.sticky_by}.items() if by},
         shadow=shadow if changes.shadow is None else changes.shadow[0],
     )
+
+
+def _shadow(id_: str, text: str | None) -> Shadow | None:
+    try:
+        return None if text is None else Shadow.model_validate_json(text)
+    except ValidationError:  # a gateway that knows more than this one set it
+        log.error("the shadow of prompt '%s' cannot be read by this version of the gateway", id_)
+        return None
 
 
 def _version(row: tuple[Any, ...]) -> tuple[str, Version | None]:

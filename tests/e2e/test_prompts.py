@@ -63,7 +63,8 @@ async def test_prompts_go_from_files_into_the_gateway_and_back(tmp_path: Path) -
         assert split.stdout == "bot: production is 1 90%, 2 10% by conversation\n"
         assert "1 90%, 2 10% by conversation" in (await prompts(gw, "list")).stdout
         assert (await prompts(gw, "split", "bot", "--stop")).stdout == "bot: production is 1\n"
-        await prompts(gw, "activate", "bot", "2")
+        await prompts(gw, "activate", "bot", "newest", "--label", "canary")
+        assert (await prompts(gw, "activate", "bot", "canary")).stdout == "bot: production is 2\n"
         assert (await prompts(gw, "rollback", "bot")).stdout == "bot: production is 1\n"
         assert "from the first" in (await prompts(gw, "rollback", "bot")).stderr
         shadowed = await prompts(gw, "shadow", "bot", "2", "--share", "5")

@@ -13,15 +13,19 @@ _ARM = re.compile(r"(\d{1,9})=(\d{1,7})%?")
 
 @click.command()
 @click.argument("name")
-@click.argument("version", type=click.IntRange(min=1))
+@click.argument("version")
 @label_option
 @author_option
 @as_json
 @admin_option
-def activate(name: str, version: int, label: str, author: str, admin: str, as_json: bool) -> None:
-    """Have NAME's label point at VERSION. Ends a split of it."""
+def activate(name: str, version: str, label: str, author: str, admin: str, as_json: bool) -> None:
+    """Have NAME's label point at VERSION: a number, another label, or `newest`. Ends a split of it.
+
+    `activate support-bot canary` has production point where canary does.
+    """
     api = AdminApi(admin)
-    _show(api.post(path(name, "labels", label, "activate"), {"version": version, "author": author}), as_json=as_json)
+    number = int(version) if version.isdecimal() else api.get(path(name, "versions", version))["version"]
+    _show(api.post(path(name, "labels", label, "activate"), {"version": number, "author": author}), as_json=as_json)
 
 
 @click.command()
