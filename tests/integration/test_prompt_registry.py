@@ -272,16 +272,18 @@ async def test_looking_for_prompts_makes_no_database(tmp_path: Path) -> None:
     assert not (tmp_path / "ledger.db").exists()
 
 
-async def test_a_version_that_this_gateway_cannot_read_is_left_out(
+async def test_what_this_gateway_cannot_read_is_left_out(
     store: PromptStore, sqlite_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await pushed(store, "One.", "Two.", label="production")
+    await store.shadow("bot", Shadow(version=2, share=0.5), author="ann")
     async with Database(sqlite_url) as database:
         await database.write(('UPDATE prompt_versions SET document = \'{"name": "x"}\' WHERE number = $1', [(1,)]))
+        await database.write(("UPDATE prompt_shadow SET shadow = $1", [('{"version": 2, "of_whom": "all"}',)]))
     async with registry(sqlite_url) as known:
         prompt = known.get("bot")
         assert prompt is not None
-        assert sorted(prompt.versions) == [2]
+        assert (sorted(prompt.versions), prompt.shadow) == ([2], None)
     assert "version 1 of prompt 'pmpt_" in caplog.text
 
 
