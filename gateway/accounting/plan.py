@@ -7,7 +7,7 @@ be known from these stays as it was or is guessed, and is counted:
 - a model says as much as the one that answered did, in as many tokens;
 - a request that was refused and is now let through says as much as its route's requests did so far;
 - a request fits a limit or budget if what it came to does: the worst case that was reserved is not in the ledger;
-- failures, evictions from the cache, limits of concurrency and the cost breaker stay what they were;
+- calls last as long as they did; failures, evictions from the cache and the cost breaker stay what they were;
 - routes are known by name: which requests another `match` would have brought is not replayed.
 
 Pure: columns in (`asked.py`), figures out. What depends on the kind of a request alone is in `courses.py`; here is
