@@ -9,6 +9,7 @@ request, and the blanks around its line break made tokens of their own. Pure; to
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Literal
 
 import orjson
@@ -18,7 +19,7 @@ from gateway.errors import BadRequest
 from gateway.prompts.document import PromptDocument, Variable
 from gateway.prompts.render import compile_document
 from gateway.prompts.rendered import TemplateRefused
-from gateway.prompts.sandbox import Refused, read
+from gateway.prompts.sandbox import Refused, read, tags
 from gateway.prompts.variables import checked
 from gateway.value import value
 
@@ -26,16 +27,18 @@ Severity = Literal["error", "warning"]
 _MILLION = 1_000_000
 _CHARS_A_TOKEN = 4
 _NEAR_WINDOW = 0.8
+_MOST = 100
+"""Findings about the blanks and letters of one message; who has more will look again."""
 _LARGE_CHARS = 1_000
 """A variable that may be longer than this is context, and not a name."""
 
 _TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+"""For a few characters alone: in long texts `tags` finds them."""
 _FENCED = re.compile(r"^[ \t]*(?:```|~~~).*?(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
-_LINE_ENDS = re.compile(r"[ \t]+(?=\r?\n)")
-_RUNS = re.compile(r"(?<=[^\s])[ \t]{2,}(?=[^\s])|\n(?:[ \t]*\r?\n){2,}")
+_LINE_ENDS = re.compile(r"(?<![ \t])[ \t]++(?=\r?\n)")
+_RUNS = re.compile(r"(?<=[^\s])[ \t]{2,}+(?=[^\s])|\n(?:[ \t]*+\r?\n){2,}")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
-_BEFORE = re.compile(r"\s+\Z")
-_AFTER = re.compile(r"\s+")
+_AFTER = re.compile(r"\s++")
 _SECRETS = {
     "an OpenAI key": r"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{20,}",
     "an Anthropic key": r"\bsk-ant-[A-Za-z0-9_-]{20,}",
@@ -46,8 +49,8 @@ _SECRETS = {
     "a Google key": r"\bAIza[0-9A-Za-z_-]{35}",
     "a Stripe key": r"\b[rs]k_(?:live|test)_[0-9A-Za-z]{16,}",
     "a Hugging Face token": r"\bhf_[A-Za-z0-9]{30,}",
-    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
-    "a JSON web token": r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
+    "a private key": r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----",
+    "a JSON web token": r"\beyJ[A-Za-z0-9_-]{10,999}\.eyJ[A-Za-z0-9_-]{10,9999}\.[A-Za-z0-9_-]{10,}",
     "a password in a URL": r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,64}:[^\s/:@{}]{3,64}@",
     "a password": r"(?i)\b(?:password|passwd|api[_-]?key|secret|token)\s*[:=]\s*['\"]?"
     r"(?=[A-Za-z0-9_+/-]*\d)[A-Za-z0-9_+/-]{12,}",
@@ -98,7 +101,7 @@ def lint(document: PromptDocument, model: Model) -> list[Finding]:
     found: list[Finding] = []
     trees: list[nodes.Template] = []
     for index, message in enumerate(document.messages):
-        found += _of_text(index, message.content, model)
+        found += islice(_of_text(index, message.content, model), _MOST)
         try:
             trees.append(read(message.content))
         except Refused as refused:
@@ -126,6 +129,7 @@ def _of_text(index: int, text: str, model: Model) -> Iterator[Finding]:
     """What can be seen in the text of one message, tags aside."""
     fences = [match.span() for match in _FENCED.finditer(text)]
     taken: list[tuple[int, int]] = list(fences)
+    masked = _masked(text)
 
     def finding(rule: str, severity: Severity, span: tuple[int, int], instead: str, message: str, fix: str) -> Finding:
         start, end = span
@@ -143,12 +147,12 @@ def _of_text(index: int, text: str, model: Model) -> Iterator[Finding]:
         taken.append((end, len(text)))
         message = "the message ends in blanks"
         yield finding("trailing-whitespace", "error", (end, len(text)), "", message, "take them out")
-    for match in _LINE_ENDS.finditer(text):
+    for match in _LINE_ENDS.finditer(masked):
         if not _within(match.span(), taken):
             message = "the line ends in blanks"
             yield finding("trailing-whitespace", "error", match.span(), "", message, "take them out")
-    for match in _RUNS.finditer(text):
-        if not _within(match.span(), taken) and not _within(match.span(), _tags(text)):
+    for match in _RUNS.finditer(masked):
+        if not _within(match.span(), taken):
             instead, what = ("\n\n", "empty lines") if "\n" in match.group() else (" ", "spaces")
             message = f"several {what} where one would do"
             yield finding("doubled-whitespace", "warning", match.span(), instead, message, "leave one")
@@ -160,17 +164,34 @@ def _of_text(index: int, text: str, model: Model) -> Iterator[Finding]:
 def _beside_tags(text: str) -> Iterator[tuple[int, int, str]]:
     """Blanks around what is printed that should be others: where they are, and what should be there."""
     seen = set()
-    for match in _TAG.finditer(text):
-        if not match.group().startswith("{{"):
+    for opened, closed in tags(text):
+        if not text.startswith("{{", opened):
             continue
-        before, after = _BEFORE.search(text, 0, match.start()), _AFTER.match(text, match.end())
-        for blanks in (before, after):
-            if blanks is None or blanks.span() in seen or blanks.end() == len(text):
+        after = _AFTER.match(text, closed)
+        for start, end in ((_blanks_before(text, opened), opened), after.span() if after else (0, 0)):
+            if start == end or (start, end) in seen or end == len(text):
                 continue
-            seen.add(blanks.span())
-            instead = _plain(blanks.group(), is_first=blanks.start() == 0)
-            if instead != blanks.group():
-                yield (*blanks.span(), instead)
+            seen.add((start, end))
+            instead = _plain(text[start:end], is_first=start == 0)
+            if instead != text[start:end]:
+                yield start, end, instead
+
+
+def _masked(text: str, sign: str = "x") -> str:
+    """`text` with `sign` in place of each character of a tag: nothing is found in tags, and places stay."""
+    pieces: list[str] = []
+    at = 0
+    for start, end in tags(text):
+        pieces += (text[at:start], sign * (end - start))
+        at = end
+    return "".join((*pieces, text[at:]))
+
+
+def _blanks_before(text: str, end: int) -> int:
+    """Where the blanks begin that end at `end`."""
+    while end and text[end - 1].isspace():
+        end -= 1
+    return end
 
 
 def _plain(blanks: str, *, is_first: bool) -> str:
@@ -193,10 +214,6 @@ def _waste(text: str, start: int, end: int, instead: str, model: Model) -> int:
         after = _TAG.sub(sample, text[end : end + 200])[:32]
         most = max(most, model.tokens(before + text[start:end] + after) - model.tokens(before + instead + after))
     return most
-
-
-def _tags(text: str) -> list[tuple[int, int]]:
-    return [match.span() for match in _TAG.finditer(text)]
 
 
 def _within(span: tuple[int, int], spans: Iterable[tuple[int, int]]) -> bool:
@@ -277,7 +294,7 @@ def _of_document(document: PromptDocument, model: Model) -> Iterator[Finding]:
     yield from _of_secrets(document)
     if model.count is None:
         return
-    fixed = sum(model.tokens(_TAG.sub("", message.content)) for message in document.messages)
+    fixed = sum(model.tokens(_masked(message.content, "")) for message in document.messages)
     budget = document.token_budget
     if budget is not None and fixed > budget:
         message = f"its fixed text alone has {fixed:,} tokens, {fixed - budget:,} more than `token_budget`"

@@ -22,7 +22,8 @@ from gateway.prompts.rendered import Piece, Rendered, RenderFailed, TemplateRefu
 from gateway.prompts.sandbox import SANDBOX, Refused, read, rewritten
 from gateway.value import value
 
-BLANK_ENDS = re.compile(r"[ \t]+(?=\r?\n)")
+BLANK_ENDS = re.compile(r"(?<![ \t])[ \t]++(?=\r?\n)")
+"""Looks at each blank once, whatever the text."""
 
 _FILE = "<prompt>"
 """What Python calls the code of a template."""

@@ -34,7 +34,8 @@ MOST_NODES = 5_000
 MOST_DEPTH = 40
 MOST_NESTED_LOOPS = 4
 
-_TAG = re.compile(r"\{[{%#].*?[}%#]\}", re.DOTALL)
+_OPENS = re.compile(r"\{[{%#]")
+_CLOSES = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _LOOP = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length", "depth"})
 _RESERVED = frozenset({"self", "super", "caller", "varargs", "kwargs"})
 """Names by which Jinja hands out objects of its own."""
@@ -148,8 +149,8 @@ def read(source: str) -> nodes.Template:
     """`source` as a tree of allowed nodes, not rewritten yet. Refused where it is anything else, or too large."""
     if len(source) > MOST_CHARS:
         raise Refused(f"the template has {len(source):,} characters; {MOST_CHARS:,} are allowed")
-    tags = [len(match.group()) for match in _TAG.finditer(source)]
-    if len(tags) > MOST_TAGS or sum(tags) > MOST_TAG_CHARS:
+    found = tags(source)
+    if len(found) > MOST_TAGS or sum(end - start for start, end in found) > MOST_TAG_CHARS:
         raise Refused(f"the template has too much between braces: {MOST_TAGS:,} tags, {MOST_TAG_CHARS:,} characters")
     try:
         tree = SANDBOX.parse(source)
@@ -159,6 +160,16 @@ def read(source: str) -> nodes.Template:
         raise Refused("the template is nested too deeply, or has a number that is too long") from None
     _check(tree)
     return tree
+
+
+def tags(source: str) -> list[tuple[int, int]]:
+    """Where each tag begins and ends; one that is not closed takes all the rest. Linear in the text."""
+    found, at = [], 0
+    while (match := _OPENS.search(source, at)) is not None:
+        closed = source.find(_CLOSES[match.group()], match.end())
+        at = len(source) if closed < 0 else closed + 2
+        found.append((match.start(), at))
+    return found
 
 
 def rewritten(tree: nodes.Template) -> nodes.Template:

@@ -1,4 +1,5 @@
 import re
+import time
 from typing import Any
 
 import pytest
@@ -122,6 +123,28 @@ def test_parameters_and_defaults_are_looked_at() -> None:
     findings = found("{{ n }}", parameters={"stream": True}, variables=variables)
     assert [one.rule for one in findings] == ["default", "parameter"]
     assert "canary" not in repr(findings)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        " " * 200_000 + "x",
+        "a  " * 60_000,
+        "\n \n \n" * 40_000,
+        "{{ context }} \n " * 2_000,
+        " " * 150_000 + "{{ context }}",
+        "eyJ-" * 50_000,
+        "token = " * 25_000,
+        "```\n" * 50_000,
+        "{" * 200_000,
+        "{{" * 100_000,
+        "{{ " + "a" * 190_000,
+    ],
+)
+def test_hostile_text_is_looked_at_in_bounded_time(hostile: str) -> None:
+    began = time.thread_time()
+    found(hostile, variables={"context": CONTEXT})
+    assert time.thread_time() - began < 5
 
 
 def test_without_a_tokenizer_nothing_is_counted() -> None:
