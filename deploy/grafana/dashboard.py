@@ -367,11 +367,15 @@ PROMPTS = Row(
         Panel(
             "How answers end",
             "reqps",
-            "Length, refusals and failures beside the ordinary end.",
+            "Length, refusals and failures beside the ordinary end; and what a prompt's own policy warns of.",
             (
                 (
                     by_version(rate("gateway_prompt_version_requests_total", "", f"{V}, result")),
                     f"{NAMED} {{{{result}}}}",
+                ),
+                (
+                    by_version(rate("gateway_prompt_version_warnings_total", "", f"{V}, warning")),
+                    f"{NAMED} {{{{warning}}}}",
                 ),
             ),
         ),

@@ -42,6 +42,11 @@ class PromptMetrics:
             "What clients thought of answers, once for each. opinion: up, down, neutral.",
             (*LABELS, "opinion"),
         )
+        self.warnings = Counter(
+            "gateway_prompt_version_warnings_total",
+            "Requests that a prompt's own policy let pass with a warning. warning: over_budget, whitespace.",
+            (*LABELS, "warning"),
+        )
         self._known: set[tuple[str, str]] = set()
 
     def observe(self, record: Record) -> None:
@@ -49,6 +54,8 @@ class PromptMetrics:
         pair = self._pair(record.prompt or "", record.prompt_version)
         result = result_of(record)
         self.requests.inc((*pair, result))
+        for warning in record.prompt_warnings:
+            self.warnings.inc((*pair, warning))
         if record.cache in ("hit", "coalesced"):  # nothing was asked or paid for it
             return
         if record.is_success:

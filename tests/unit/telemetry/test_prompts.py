@@ -50,6 +50,15 @@ def test_a_version_has_its_tokens_dollars_and_seconds() -> None:
     assert sum(prompts.duration.children["support", "7"][:-1]) == 1, "an answer of an upstream's, and no hit"
 
 
+def test_what_a_policy_let_pass_is_counted() -> None:
+    metrics = Metrics(str)
+    metrics.observe(made(finish_reason="stop", prompt_warnings=("whitespace", "over_budget")))
+    assert metrics.prompts.warnings.children == {
+        ("support", "7", "whitespace"): [1],
+        ("support", "7", "over_budget"): [1],
+    }
+
+
 def test_a_call_of_our_own_is_no_request() -> None:
     metrics = Metrics(str)
     metrics.observe(made(endpoint="shadow"))
