@@ -53,9 +53,13 @@ def lint(what: tuple[str, ...], model: str | None, strict: bool, admin: str, as_
         for finding in found:
             click.echo(_line(finding))
         wrong = len(errors_in(found))
-        click.echo(f"{wrong} errors, {len(found) - wrong} warnings", err=True)
+        click.echo(f"{_many(wrong, 'error')}, {_many(len(found) - wrong, 'warning')}", err=True)
     if errors_in(found) or (strict and found):
         raise click.exceptions.Exit(1)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _read(what: Sequence[str], admin: str) -> list[tuple[str, PromptFile]]:
