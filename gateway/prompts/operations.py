@@ -26,6 +26,10 @@ MOST_ITEMS = 10_000
 MOST_NUMBER = 1 << 63
 _CHARS_A_STEP = 64
 """Of text that an operation looks at or makes."""
+_COMPARED_A_STEP = 512
+"""Characters that a search for one text in another holds against each other."""
+_SIGN, _UNTRUSTED_SIGN = 1, 3
+"""Steps for each character of a text that becomes a list of them."""
 
 
 class Failed(Exception):
@@ -56,6 +60,8 @@ class Work:
             elif isinstance(one, list | tuple):
                 self.spend(1 + len(one))
                 waiting += one
+            elif isinstance(one, range):
+                self.spend(1 + len(one))
             elif isinstance(one, dict):
                 self.spend(1 + len(one))
                 waiting += one
@@ -64,8 +70,22 @@ class Work:
                 self.spend(1)
 
     def glance_at(self, value: Any) -> None:
-        """Pay for going through the items of `value`, and not into them."""
-        self.spend(1 + len(value) // 16 if isinstance(value, str | list | tuple | dict) else 1)
+        """Pay for copying the items of `value`, without going into them."""
+        self.spend(1 + len(value) // 16 if isinstance(value, list | tuple | dict | range) else 1)
+
+    def take_apart(self, value: Any) -> None:
+        """Pay for the characters of `value`, where it is a text that becomes a list."""
+        if isinstance(value, str):
+            self.spend(len(value) * (_UNTRUSTED_SIGN if isinstance(value, Untrusted) else _SIGN))
+
+    def search(self, text: str, sought: str) -> None:
+        """Pay for looking for `sought` in `text`.
+
+        Where either is short CPython compares it at every place, which can take the product of their lengths; only
+        beyond that is its search linear (`Objects/stringlib/fastsearch.h`).
+        """
+        compared = min(len(sought), 2_500 if len(text) < 2_500 else 100 if len(text) < 30_000 else 6)
+        self.spend(1 + len(text) // _CHARS_A_STEP + len(text) * compared // _COMPARED_A_STEP)
 
 
 def _work(context: Context) -> Work:
@@ -142,7 +162,9 @@ def compare(context: Context, left: Any, how: str, right: Any) -> bool:
     _defined(left, right)
     work = _work(context)
     work.look_at(left)
-    if isinstance(right, list | tuple) and how in ("in", "notin") and isinstance(left, str):
+    if isinstance(right, str) and how in ("in", "notin") and isinstance(left, str):
+        work.search(right, left)
+    elif isinstance(right, list | tuple) and how in ("in", "notin") and isinstance(left, str):
         work.spend(len(right) * (1 + len(left) // _CHARS_A_STEP))
     elif not (isinstance(right, dict) and how in ("in", "notin")):
         work.look_at(right)
@@ -268,6 +290,22 @@ def _of_items(work: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def _of_each(work: Callable[..., Any], *, steps: int = 0) -> Callable[..., Any]:
+    """A filter that makes a list of a value, with so many `steps` of work for each item, and does not go into them."""
+
+    @pass_context
+    def run(context: Context, value: Any, *arguments: Any, **named: Any) -> Any:
+        _defined(value)
+        left = _work(context)
+        left.glance_at(value)
+        left.take_apart(value)
+        if isinstance(value, list | tuple | dict | range):
+            left.spend(steps * len(value))
+        return work(list(value) if isinstance(value, range) else value, *arguments, **named)
+
+    return run
+
+
 def _of_all(work: Callable[..., Any]) -> Callable[..., Any]:
     """A filter that goes through all of a value once or, sorting it, a few times."""
 
@@ -275,17 +313,30 @@ def _of_all(work: Callable[..., Any]) -> Callable[..., Any]:
     def run(context: Context, value: Any, *arguments: Any, **named: Any) -> Any:
         _defined(value)
         _work(context).look_at(value)
+        _work(context).take_apart(value)
         return work(list(value) if isinstance(value, range) else value, *arguments, **named)
 
     return run
 
 
-def _replace(text: str, old: str, new: str) -> str:
+@pass_context
+def _replace(context: Context, value: Any, old: str, new: str) -> str:
+    text = shown(value, _work(context))
+    if isinstance(old, str):
+        _work(context).search(text, old)
+    found: str = _REPLACED(context, text, old, new)
+    return found
+
+
+def _replaced(text: str, old: str, new: str) -> str:
     if not old:
         raise Failed("`replace` needs something to replace")
     if len(text) + text.count(old) * max(0, len(new) - len(old)) > MOST_TEXT:
         raise Failed(f"a text has more than {MOST_TEXT:,} characters")
     return text.replace(old, new)
+
+
+_REPLACED = _of_text(_replaced)
 
 
 def _truncate(text: str, length: int = 255, killwords: bool = False, end: str = "...") -> str:
@@ -348,10 +399,10 @@ def _list(value: Any) -> list[Any]:
 
 def _end(index: int) -> Callable[[Any], Any]:
     def run(value: Any) -> Any:
-        items = _list(value)
+        items = value if isinstance(value, str) else _list(value)
         if not items:
             raise Failed("an empty list has neither first nor last")
-        return items[index]
+        return Untrusted(items[index]) if isinstance(value, Untrusted) else items[index]
 
     return run
 
@@ -408,29 +459,29 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "float": _of_items(_float),
     "indent": _of_text(_indent),
     "int": _of_items(_integer),
-    "items": _of_items(_pairs),
+    "items": _of_each(_pairs, steps=1),
     "join": _join,
-    "keys": _of_items(lambda value: [key for key, _ in _pairs(value)]),
+    "keys": _of_each(lambda value: [key for key, _ in _pairs(value)], steps=1),
     "last": _of_items(_end(-1)),
     "length": _of_items(_sized),
-    "list": _of_items(_list),
+    "list": _of_each(_list),
     "lower": _of_text(str.lower),
-    "map": _of_items(lambda value, attribute: [_item(item, attribute) for item in _list(value)]),
+    "map": _of_each(lambda value, attribute: [_item(item, attribute) for item in _list(value)], steps=2),
     "max": _of_all(lambda value, attribute=None: max(_list(value), key=_by(attribute))),
     "min": _of_all(lambda value, attribute=None: min(_list(value), key=_by(attribute))),
-    "replace": _of_text(_replace),
-    "reverse": _of_items(lambda value: _list(value)[::-1]),
+    "replace": _replace,
+    "reverse": _of_each(lambda value: _list(value)[::-1]),
     "round": _of_items(_round),
     "sort": _of_all(_sort),
     "string": _of_text(lambda text: text),
-    "sum": _of_items(lambda value, attribute=None: _small(sum(_numbers(value, attribute)))),
+    "sum": _of_each(lambda value, attribute=None: _small(sum(_numbers(value, attribute))), steps=2),
     "title": _of_text(str.title),
     "tojson": _tojson,
     "trim": _of_text(str.strip),
     "truncate": _of_text(_truncate),
     "unique": _of_all(lambda value: list(dict.fromkeys(_list(value)))),
     "upper": _of_text(str.upper),
-    "values": _of_items(lambda value: [item for _, item in _pairs(value)]),
+    "values": _of_each(lambda value: [item for _, item in _pairs(value)], steps=1),
     "wordcount": _wordcount,
 }
 

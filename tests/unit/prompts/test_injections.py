@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from gateway.prompts.data import Untrusted
 from gateway.prompts.document import Message, PromptDocument, Variable
 from gateway.prompts.render import compile_document
 from gateway.prompts.rendered import Rendered, RenderFailed, TemplateRefused
@@ -17,7 +18,11 @@ DATA = {
     "items": ["a", "b"],
     "many": [f"{n:05}" for n in range(2_000)],
     "table": {"a": {"b": [1, 2, 3]}},
+    "rows": [{"x": 1}] * 2_000,
     "big": "a" * 100_000,
+    "foreign": Untrusted("a" * 50_000),
+    "short": "a" * 2_400,
+    "sought": "a" * 600 + "b" + "a" * 600,
 }
 
 

@@ -49,6 +49,7 @@ def text_of(source: str, **values: Any) -> str:
         ("{{ 'a longer text'|truncate(10) }}", "a..."),
         ("{{ ' b '|trim|upper|lower|title }}", "B"),
         ("{{ [3, 1, 2]|sort|reverse|first }} {{ [1, 2]|sum }} {{ docs|length }}", "3 3 2"),
+        ("{{ name|first }}{{ name|last }} {{ range(9)|last }} {{ name|replace(old='n', new='m') }}", "An 8 Amm"),
         ("{{ '<b>'|e }} {{ 'a\nb'|indent(2) }}", "&lt;b&gt; a\n  b"),
         ("{% if absent is defined %}a{% endif %}{% if name is string %}b{% endif %}", "b"),
         ("a\n{% if flag %}\nb\n{% endif %}\nc", "a\nb\nc"),
