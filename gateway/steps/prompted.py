@@ -79,7 +79,12 @@ class Prompted:
             return self._reader.read(endpoint, body)
         if b'"prompt"' in body:
             return None
-        request = self._reader.read(endpoint, body)
+        try:
+            request = self._reader.read(endpoint, body)
+        except BadRequest:
+            if b"\\u" in body:  # it may lack what the prompt brings
+                return None
+            raise
         return None if "prompt" in request.fields else request  # spelled with escapes
 
     def _may_be_asked(self, endpoint: Endpoint) -> bool:
@@ -95,9 +100,10 @@ class Prompted:
         wanted = asked(body, fields) if self._may_be_asked(endpoint) else None
         if wanted is None:
             return turn, await self._reader.read_in_steps(endpoint, body, fields)
+        await self._reader.step_after(body)
         named = Named(endpoint.name, body, fields, wanted)
         prompt, version = self._version(named, turn.record)
-        request = self._reader.read(endpoint, await self.body_of(named, prompt, version, turn.record))
+        request = await self._reader.read_made(endpoint, await self.body_of(named, prompt, version, turn.record))
         if prompt.shadow is not None:
             turn = replace(turn, beside=Beside(named, prompt))
         if endpoint.name == "responses":
@@ -148,7 +154,10 @@ class Prompted:
             )
         if version.document.token_budget is not None and isinstance(model, str):
             await self._within_budget(version, version.document.token_budget, messages, model, record)
-        return filled(named.endpoint, named.body, named.fields, messages, ready.preset)
+        made_of = (named.endpoint, named.body, named.fields, messages, ready.preset)
+        if len(named.body) + _chars(messages) <= AT_ONCE_BYTES:
+            return filled(*made_of)
+        return await self._counter.in_thread(filled, *made_of)
 
     async def _make_ready(self, endpoint: str, version: Version) -> Ready:
         """Compiled once, a long one in a thread; of too many, the one that was compiled first goes first."""
@@ -221,6 +230,10 @@ def _within_whitespace(
         raise _refused(version, why, "prompt_whitespace")
     record.prompt_warnings = (*record.prompt_warnings, "whitespace")
     return messages
+
+
+def _chars(messages: Sequence[Message]) -> int:
+    return sum(len(piece) for _, pieces in messages for piece in pieces if isinstance(piece, str))
 
 
 def _message(rendered: Rendered) -> Message:

@@ -72,6 +72,17 @@ class Reader:
         await asyncio.sleep(_PAUSE_S)
         return fields
 
+    async def step_after(self, body: bytes) -> None:
+        """Let others have their turn after something was done with all of `body`, if that is large."""
+        if len(body) > AT_ONCE_BYTES:
+            await asyncio.sleep(_PAUSE_S)
+
+    async def read_made(self, endpoint: Endpoint, body: bytes) -> Request:
+        """As `read`, of a body that was made here, however large it has become."""
+        if len(body) <= AT_ONCE_BYTES:
+            return self.read(endpoint, body)
+        return await self.read_in_steps(endpoint, body, await self.fields_in_steps(body))
+
     def fields(self, body: bytes) -> dict[str, Any]:
         """What stands in `body`, for one who makes another of it; BadRequest where that is no JSON object."""
         return parse_object(body, max_nodes=self._max_nodes)

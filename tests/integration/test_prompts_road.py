@@ -240,12 +240,21 @@ async def test_the_upstream_never_sees_the_field(folder: Path) -> None:
     assert b'{"role":"user", "content": "\\ud83d", "x":1.10}' in raw
 
 
-async def test_a_field_spelled_with_escapes_is_the_field(folder: Path) -> None:
-    body = '{"pr\\u006fmpt": {"id": "support", "variables": {"name": "Ann"}}, "model": "m", "messages": ['
-    body += '{"role": "user", "content": "?"}]}'
+@pytest.mark.parametrize("rest", [', "model": "m", "messages": [{"role": "user", "content": "?"}]', ""])
+async def test_a_field_spelled_with_escapes_is_the_field(folder: Path, rest: str) -> None:
+    body = '{"pr\\u006fmpt": {"id": "support", "variables": {"name": "Ann"}}' + rest + "}"
     seen, _, _ = await sent(folder, SUPPORT, "chat/completions", body)
     assert "prompt" not in seen
     assert seen["messages"][1]["content"] == "Greet Ann in 5 words."
+
+
+async def test_a_large_variable_arrives_whole(folder: Path) -> None:
+    prompt = {**SUPPORT, "variables": {**SUPPORT["variables"], "name": {"max_chars": 2_000_000}}}  # type: ignore[dict-item]
+    name = "Ann " * 300_000 + "\u00e9"
+    body = json.dumps({"prompt": {"id": "support", "variables": {"name": name}}, "seed": 1})
+    seen, _, _ = await sent(folder, prompt, "chat/completions", body)
+    assert seen["seed"] == 1
+    assert seen["messages"][1]["content"] == f"Greet {name} in 5 words."
 
 
 async def test_the_request_sets_what_it_likes(folder: Path) -> None:

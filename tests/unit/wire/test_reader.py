@@ -51,9 +51,15 @@ async def test_a_large_body_is_read_in_steps_between_which_others_have_their_tur
     large = body("x" * (1 << 20))
     fields = await reader.fields_in_steps(large)
     request = await reader.read_in_steps(CHAT, large, fields)
-    task.cancel()
     assert turns >= 4
     assert request == reader.read(CHAT, large)
+    turns = 0
+    assert await reader.read_made(CHAT, large) == request
+    assert turns >= 4
+    turns = 0
+    await reader.step_after(large)
+    assert turns >= 1
+    task.cancel()
     twice = large[:-1] + b',"model":"m"}'
     with pytest.raises(BadRequest, match="more than once"):
         await reader.read_in_steps(CHAT, twice, await reader.fields_in_steps(twice))
