@@ -64,7 +64,8 @@ class Echo:
             if response is None:
                 return raw
             told = data[: response.start] + self._told(data[response.start : response.end]) + data[response.end :]
-        return raw[: raw.find(b"data:")] + b"data: " + told + b"\n\n"
+        lines = told.replace(b"\n", b"\ndata: ")  # JSON written over several lines
+        return raw[: raw.find(b"data:")] + b"data: " + lines + b"\n\n"
 
     def _in_place_of_null(self, data: bytes) -> bytes | None:
         """The event as OpenAI's servers write it, with the prompt; None where it is written otherwise."""

@@ -5,6 +5,7 @@ import pytest
 
 from gateway.exchange import Gone
 from gateway.wire.prompt_echo import Echo
+from gateway.wire.sse import events
 
 PROMPT = {"id": "pmpt_1", "variables": {"a": "\ud83d"}, "version": "2"}
 
@@ -55,6 +56,12 @@ async def test_a_response_tells_its_prompt_in_an_answer_and_in_an_event(response
     assert shown.startswith(b": ping\n\nevent: response.completed\ndata: {")
     assert shown.endswith(b"}\n\n")
     assert json.loads(shown.split(b"data: ")[1])["response"] == told
+
+
+async def test_an_event_of_several_lines_stays_one() -> None:
+    shown = await written(b'data: {"type":"response.completed",\ndata: "response":\r\ndata: {"object":"response"}}\n\n')
+    (event,) = events(shown)
+    assert json.loads(event.data)["response"] == {"object": "response", "prompt": PROMPT}
 
 
 @pytest.mark.parametrize(
