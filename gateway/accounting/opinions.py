@@ -10,6 +10,7 @@ import asyncio
 import heapq
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 QUEUED = 2_000
 """Opinions that wait; more are dropped and counted."""
+OF_A_KEY = QUEUED // 2
+"""Of these from any one key: whoever makes up ids by the thousand loses nobody else's."""
 LOOKS_S = (1.0, 5.0, 30.0)
 """How long after it came, and after each look that found nothing, an opinion is looked up."""
 CLOSE_S = 5.0
@@ -66,6 +69,8 @@ class Opinions:
         self._looks_s = looks_s
         self._waiting: list[tuple[float, int, int, _Opinion]] = []
         """A heap: when it is due (monotonic), a running number, how often it was looked up, what it is."""
+        self._of_key: Counter[str] = Counter()
+        """How many are not done with."""
         self._numbers = itertools.count()
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
@@ -87,9 +92,10 @@ class Opinions:
 
     def take(self, request_id: str, key_name: str, score: float, comment: str | None) -> None:
         """Queue what a client says of an answer, -1 to 1; never waits, never raises."""
-        if len(self._waiting) >= QUEUED:
+        if len(self._waiting) >= QUEUED or self._of_key[key_name] >= OF_A_KEY:
             self.dropped += 1
             return
+        self._of_key[key_name] += 1
         self._put(0, _Opinion(request_id, key_name, int(self._clock.wall() * 1000), score, comment))
         self._wake.set()
 
@@ -126,17 +132,24 @@ class Opinions:
     async def _look(self, due: list[tuple[int, _Opinion]]) -> None:
         for looks, opinion in due:
             is_last = looks + 1 == len(self._looks_s)
+            is_kept = False
             try:
-                if await self._keep(opinion):
-                    continue
+                is_kept = await self._keep(opinion)
             except DatabaseError as error:
                 log.warning("feedback on prompts: not written for now: %s", error)
                 self.dropped += is_last
             except Exception:  # this task must go on
                 log.exception("feedback on prompts: not written")
                 self.dropped += is_last
-            if not is_last:
+            if is_kept or is_last:
+                self._forget(opinion)
+            else:
                 self._put(looks + 1, opinion)
+
+    def _forget(self, opinion: _Opinion) -> None:
+        self._of_key[opinion.key_name] -= 1
+        if not self._of_key[opinion.key_name]:
+            del self._of_key[opinion.key_name]
 
     async def _keep(self, opinion: _Opinion) -> bool:
         """Whether the answer that is judged was found."""

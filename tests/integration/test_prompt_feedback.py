@@ -8,7 +8,7 @@ import pytest
 
 from gateway.accounting.entry import row_of
 from gateway.accounting.ledger import INSERT
-from gateway.accounting.opinions import QUEUED, Opinions
+from gateway.accounting.opinions import OF_A_KEY, QUEUED, Opinions
 from gateway.accounting.upkeep import keep_up
 from gateway.clock import ManualClock, SystemClock
 from gateway.sql import Database
@@ -80,8 +80,29 @@ async def test_whoever_changes_their_mind_is_counted_once_and_heard_last(databas
 async def test_more_than_can_be_looked_up_is_dropped_and_counted(tmp_path: Path) -> None:
     opinions = Opinions(Database(f"sqlite:///{tmp_path}/ledger.db"), ManualClock(), lambda *_: None)
     for number in range(QUEUED + 3):
-        opinions.take(f"r{number}", "bot", 1.0, None)
+        opinions.take(f"r{number}", ("bot", "other")[number % 2], 1.0, None)
     assert opinions.dropped == 3
+
+
+async def test_made_up_ids_of_one_key_lose_nobody_elses_opinions(tmp_path: Path) -> None:
+    opinions = Opinions(Database(f"sqlite:///{tmp_path}/ledger.db"), ManualClock(), lambda *_: None)
+    for number in range(QUEUED):
+        opinions.take(f"made-up-{number}", "hostile", -1.0, None)
+    assert opinions.dropped == QUEUED - OF_A_KEY
+    opinions.take("r1", "bot", 1.0, None)
+    assert opinions.dropped == QUEUED - OF_A_KEY
+
+
+async def test_what_is_done_with_counts_for_no_key(database: Database, ledger_url: str) -> None:
+    told: list[tuple[str, int, float]] = []
+    await answered(database, "r1", 7)
+    async with (
+        Database(ledger_url) as own,
+        Opinions(own, SystemClock(), lambda *what: told.append(what), looks_s=(0.0, 0.0)) as opinions,
+    ):
+        opinions.take("r1", "bot", 1.0, None)
+        opinions.take("made-up", "bot", 1.0, None)
+        await until(lambda: told == [("support", 7, 1.0)] and not opinions._of_key)
 
 
 async def test_a_database_that_stays_away_costs_the_opinion_and_no_more(tmp_path: Path) -> None:
