@@ -27,6 +27,7 @@ SUPPORT = {
     "variables": {"shop": {"default": "Acme"}, "name": {"max_chars": 20}, "words": {"type": "number", "default": 5}},
     "parameters": {"max_completion_tokens": 50, "reasoning_effort": "low"},
 }
+BEARER = {"Authorization": "Bearer key-of-small"}
 LOOK = {
     "name": "look",
     "messages": [{"role": "user", "content": "What is in {{ photo }}\nand in {{ paper }}"}],
@@ -396,6 +397,25 @@ async def test_equal_prompts_are_one_cache_entry_and_each_is_told_its_own(folder
         assert told == [5, "5"]
         events = [json.loads(line[6:]) for line in answers[2].body.decode().split("\n") if line.startswith("data: ")]
         assert {event["response"]["prompt"]["version"] for event in events if "response" in event} == {"1"}
+
+
+async def test_a_prompts_model_is_no_way_around_what_a_key_may_use(folder: Path) -> None:
+    async with ScriptedUpstream(then=Reply.of(chat_body("Hi.", usage=usage(5, 2)))) as up:
+        keys = [{"name": "small", "key": "key-of-small", "models": ["gpt-5-nano"], "routes": ["default"]}]
+        routes = [
+            {"name": "mini", "match": {"models": ["gpt-5-mini"]}, "upstream": "up"},
+            {"name": "default", "upstream": "up"},
+        ]
+        strict = {**document(up.base_url, folder), "auth": "required", "keys": keys, "routes": routes}
+        async with gateway(strict) as gw:
+            await push(gw, SUPPORT)
+            for model, status in ((None, 404), ("gpt-5-nano", 200)):
+                asked = {"prompt": {"id": "support", "variables": {"name": "Ann"}}, "model": model}
+                answer = await gw.request(
+                    "POST", "/v1/chat/completions", body=json.dumps(asked).encode(), headers=BEARER
+                )
+                assert answer.status == status, answer.body
+            assert [seen.json()["model"] for seen in up.requests] == ["gpt-5-nano"]
 
 
 async def test_without_prompts_the_field_is_the_upstreams(folder: Path) -> None:
