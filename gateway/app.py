@@ -177,7 +177,6 @@ async def running_gateway(loaded: Loaded, lasting: Lasting) -> AsyncIterator[Gat
                 router=router,
                 counter=lasting.counter,
                 prices=prices,
-                upstreams=config.upstreams,
                 calls=OwnCalls(SHADOW_CALLS, upstreams, prices, clock, observe_shadow),
             ),
             clock,

@@ -15,16 +15,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
-from multidict import CIMultiDict
-
-from gateway.accounting.book import book
 from gateway.accounting.opinions import Opinions
 from gateway.accounting.prices import PriceTable
 from gateway.accounting.today import SpentToday
 from gateway.auth.identify import Identifier, credential_in
 from gateway.cache.key import bypass_reason
 from gateway.clock import Clock
-from gateway.config.model import Config, Route, Shadow, Tier
+from gateway.config.model import Config, Route, Shadow, Tier, Upstream
 from gateway.errors import BadRequest, DatabaseError, GatewayError, NotFound
 from gateway.exchange import Headers
 from gateway.record import Record
@@ -33,8 +30,8 @@ from gateway.routing.judges import Scores
 from gateway.routing.labels import Labels
 from gateway.routing.router import Router
 from gateway.routing.samples import KEPT_CHARS, Sample
-from gateway.upstream.call import Answer, Outgoing, Upstreams
-from gateway.upstream.collect import read_answer
+from gateway.steps.own_calls import OwnCall, OwnCalls
+from gateway.upstream.call import Upstreams
 from gateway.value import value
 from gateway.values import NANO, Caller, Decision, Question, Request, Target
 from gateway.wire import json_bytes
@@ -47,6 +44,7 @@ log = logging.getLogger(__name__)
 
 COIN = 0.5
 """Chance of the cheap tier in the exploration slice."""
+KIND = "shadow"
 WAITING = 32
 """Shadow calls that may wait for their turn, of each route; what comes beyond is left out."""
 MAX_BYTES = 1 << 20
@@ -57,7 +55,6 @@ _MAX_FEEDBACK = 16_384
 _JUDGE_TOKENS = 512
 """Room for a judge model that thinks before it says its word."""
 _OTHER: dict[str, Tier] = {"cheap": "expensive", "expensive": "cheap"}
-_SHADOW = Caller("shadow")
 
 
 @value
@@ -96,8 +93,7 @@ class Learning:
         self._opinions = opinions
         self._identifier = identifier
         self._upstreams = upstreams
-        self._prices = prices
-        self._clock = clock
+        self._calls = OwnCalls(KIND, upstreams, prices, clock, self._observe_call)
         self._observe = observe
         self._chance = chance
         learning = [route for route in config.routes if route.tier == "auto" and labels is not None]
@@ -149,9 +145,7 @@ class Learning:
             self._keep(route, endpoint.question(request), record.request_id, caller.name, decision.tier, COIN)
         if not decision.is_shadowed or shadow is None or record.answer is None:
             return
-        if (
-            bypass_reason(request) is not None
-        ):  # it leaves something behind at the upstream, which must not happen twice
+        if bypass_reason(request) is not None:  # it changes something at the upstream, which must not happen twice
             return
         if len(request.body) + len(record.answer) > MAX_BYTES:
             self.shadows[route.name, "too_large"] += 1
@@ -218,32 +212,21 @@ class Learning:
         return "judged"
 
     async def _call(
-        self, job: _Job, endpoint: Endpoint, targets: tuple[Target, ...], tier: str, body: Callable[..., bytes]
+        self,
+        job: _Job,
+        endpoint: Endpoint,
+        targets: tuple[Target, ...],
+        tier: str,
+        body: Callable[[Target, Upstream], bytes],
     ) -> bytes:
-        """One call, booked; the whole answer. Raises UpstreamError, and NotFound for an answer that is none."""
-        record = Record(f"{job.request_id}-shadow", "shadow", self._clock.wall(), self._clock.monotonic())
-        record.caller, record.route, record.decision = _SHADOW, job.route.name, Decision(targets, tier, "shadow")
-        headers = CIMultiDict({"Content-Type": "application/json"})
-        try:
-            async with asyncio.timeout(CALL_S):
-                outgoing = Outgoing(endpoint=endpoint, headers=headers, body=body, is_stream=False)
-                answer = await self._upstreams.call(targets, outgoing, record.attempts)
-            if not isinstance(answer, Answer) or answer.status != 200:
-                record.status = answer.status
-                raise NotFound("The other tier gave no answer.")
-            record.status, record.target = answer.status, answer.target
-            transcript = read_answer(endpoint, answer.body)
-            record.is_success = transcript.is_complete
-            if transcript.usage is not None:
-                book(record, transcript.usage, self._prices, source="computed")
-            if not transcript.is_complete:
-                raise NotFound("The other tier's answer is not complete.")
-            return answer.body
-        finally:
-            record.duration_s = self._clock.monotonic() - record.started_s
-            if record.cost is not None:
-                self._spent.add(job.route.name, record.cost.nanousd)
-            self._observe(record)
+        """The whole answer. Raises UpstreamError, and NotFound for an answer that is none."""
+        call = OwnCall(job.request_id, job.route.name, endpoint, targets, body, KIND, CALL_S, tier=tier)
+        return await self._calls.ask(call)
+
+    def _observe_call(self, record: Record) -> None:
+        if record.cost is not None and record.route is not None:
+            self._spent.add(record.route, record.cost.nanousd)
+        self._observe(record)
 
     async def _ask_spent(self, route: str, _: int) -> int:
         assert self._labels is not None

@@ -45,7 +45,10 @@ _FEEDBACK = (
     " comment = excluded.comment"
 )
 _TABLES = ("router_samples", "router_outcomes", "router_feedback")
-_SPENT = "SELECT COALESCE(SUM(cost_nanousd), 0) FROM ledger WHERE at_ms >= $1 AND route = $2 AND reason = 'shadow'"
+_SPENT = (  # those of prompts' versions have a budget of their own
+    "SELECT COALESCE(SUM(cost_nanousd), 0) FROM ledger WHERE at_ms >= $1 AND route = $2 AND reason = 'shadow'"
+    " AND prompt IS NULL"
+)
 
 
 class Labels:

@@ -117,6 +117,6 @@ class Comparing:
         chat, field = Chat(), self._calls.upstreams.clients[target.upstream].config.completion_field
         messages = judges.judge_messages(pair.question, first, second)
         body = json_bytes.dumps({"model": target.model, "messages": messages, field: _JUDGE_TOKENS})
-        call = OwnCall(pair.request_id, pair.route, chat, target, body, JUDGE, _JUDGE_S)
+        call = OwnCall(pair.request_id, pair.route, chat, (target,), lambda *_: body, JUDGE, _JUDGE_S)
         reply = chat.read(await self._calls.ask(call))
         return None if reply is None else judges.read_vote(chat.generated_text([reply]))

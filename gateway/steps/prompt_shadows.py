@@ -12,13 +12,14 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Self
 
 from gateway.accounting.prices import PriceTable
 from gateway.accounting.today import AskLedger, SpentToday
 from gateway.cache.key import bypass_reason
 from gateway.clock import Clock
-from gateway.config.model import Route, Upstream
+from gateway.config.model import Route
 from gateway.errors import BadRequest, DatabaseError, GatewayError
 from gateway.prompts.document import Shadow
 from gateway.prompts.version import Prompt, Version
@@ -78,7 +79,6 @@ class Means:
     router: Router
     counter: TokenCounter
     prices: PriceTable
-    upstreams: Mapping[str, Upstream]
     calls: OwnCalls
 
 
@@ -179,8 +179,8 @@ class PromptShadows:
                 request_id=job.request_id,
                 route=route.name,
                 endpoint=job.endpoint,
-                target=target,
-                body=outgoing_body(job.endpoint, applied.request, target, means.upstreams[target.upstream]),
+                targets=(target,),
+                body=partial(outgoing_body, job.endpoint, applied.request),
                 reason=KIND,
                 timeout_s=CALL_S,
                 prompt=job.prompt.name,

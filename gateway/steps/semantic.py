@@ -173,7 +173,7 @@ class Semantic:
         try:
             answer = await self._calls.ask(
                 OwnCall(
-                    *(record.request_id, record.route or "", Embeddings(), self._target, body),
+                    *(record.request_id, record.route or "", Embeddings(), (self._target,), lambda *_: body),
                     *(EMBEDDING, settings.timeout_s),
                 )
             )

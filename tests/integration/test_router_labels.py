@@ -84,6 +84,21 @@ async def test_a_row_that_the_database_refuses_takes_no_other_with_it(database: 
     assert await database.fetch("SELECT judge FROM router_outcomes") == [("agreement",)]
 
 
+async def test_shadow_versions_of_prompts_do_not_use_up_the_budget_of_a_route(database: Database) -> None:
+    columns = (
+        "at_ms, writer, seq, request_id, endpoint, route, reason, is_stream, status, is_success, is_lost, attempts,"
+        " dropped_tokens, trimmed_tokens, is_estimated, cost_nanousd, price_unknown, saved_cache_nanousd,"
+        " saved_coalesced_nanousd, saved_tier_nanousd, saved_trim_nanousd, duration_us, upstream_us, prompt"
+    )
+    async with Labels(database, SystemClock(), retention_days=1) as labels:
+        for seq, (cost, prompt) in enumerate([(700, None), (40_000, "greeting")]):
+            row = (labels.now_ms, 1, seq, f"r{seq}", "shadow", "support", "shadow", False, 200, True, False, 1)
+            rest = (0, 0, False, cost, False, 0, 0, 0, 0, 0, 0, prompt)
+            values = ", ".join(f"${n}" for n in range(1, len(row + rest) + 1))
+            await database.fetch(f"INSERT INTO ledger ({columns}) VALUES ({values})", *row, *rest)
+        assert await labels.spent_today("support") == 700
+
+
 async def test_old_rows_are_forgotten_and_a_queue_has_an_end(database: Database) -> None:
     async with Labels(database, SystemClock(), retention_days=1) as labels:
         assert await labels.spent_today("support") == 0

@@ -84,11 +84,18 @@ async def test_a_shadow_call_is_judged_booked_and_kept_and_the_client_sees_nothi
 
 
 async def shadowed(
-    folder: Path, upstream: ScriptedUpstream, result: str, fields: dict[str, Any] | None = None, **router: Any
+    folder: Path,
+    upstream: ScriptedUpstream,
+    result: str,
+    fields: dict[str, Any] | None = None,
+    total_timeout_s: float = 600,
+    **router: Any,
 ) -> list[bytes]:
     """Ask until one request has been picked, by a chance of one half, and compared with that result; all answers."""
     answers = []
-    async with serving(learning(upstream, folder, **router)) as gw:
+    document = learning(upstream, folder, **router)
+    document["upstreams"]["up"]["total_timeout_s"] = total_timeout_s
+    async with serving(document) as gw:
         for _ in range(60):
             answer = await gw.chat(model="auto", messages=[{"role": "user", "content": EASY}], **(fields or {}))
             assert answer.headers["x-gateway-tier"] == "cheap"
@@ -136,6 +143,21 @@ async def test_a_shadow_call_that_fails_harms_nobody(tmp_path: Path) -> None:
     async with ScriptedUpstream(then=broken) as upstream:
         await shadowed(tmp_path, upstream, "failed", shadow={"share": 0.5})
     assert rows(tmp_path, "SELECT COUNT(*) FROM router_outcomes") == [(0,)]
+
+
+async def test_a_shadow_call_that_runs_out_of_time_is_booked_for_the_model_works_on_it(tmp_path: Path) -> None:
+    async def hanging(request: Seen) -> Reply:
+        if request.json()["model"] == EXPENSIVE:
+            await request.gone.wait()
+        return Reply.of(chat_body("x", usage=usage(10, 5)))
+
+    async with ScriptedUpstream(then=hanging) as upstream:
+        await shadowed(tmp_path, upstream, "failed", shadow={"share": 0.5}, total_timeout_s=0.4)
+    [(is_success, source, cost)] = rows(
+        tmp_path, "SELECT is_success, cost_source, cost_nanousd FROM ledger WHERE reason = 'shadow' LIMIT 1"
+    )
+    assert (is_success, source) == (0, "estimated")
+    assert cost > 0
 
 
 async def test_feedback_counts_where_a_coin_decided_and_from_who_asked_alone(tmp_path: Path) -> None:
