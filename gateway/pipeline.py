@@ -1,10 +1,12 @@
 """The way of one request, top to bottom. The only file that tells the order.
 
-    identify → parse → match a route → cap → count → decide → look up ─┬─ hit ──── replay
+    identify → parse → match a route → cap → count → decide → look up ─┬─ hit ──── admit ─ replay
               (or render a prompt)                                      ├─ follow ─ read along
-                                                                        ├─ alike ── replay, where a route wants that
-                                                                        └─ else ─── call ─ relay ─ charge ─ land
-    whatever happened: one record → metrics, ledger and log
+                                                                        └─ miss ─── admit ─┬─ alike ─ replay
+                                                                                           └─ else ── call ─ relay
+    where it was admitted: settle what was used
+    where a model answered: offer it to waste watch, learning and shadows
+    whatever happened: one record → metrics, ledger, log and spans
 
 Capabilities know nothing of one another; values go from one to the next here, and in `steps/` where a
 step takes several of them. The `Record` is written only here and there (`upstream` fills its attempts),

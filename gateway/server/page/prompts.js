@@ -46,7 +46,7 @@ async function showPrompts(after) {
     Object.entries(one.labels).map(([label, at]) => `${label}: ${pointing(at)}`).join("; ") || null,
     one.archived_at ? "archived" : one.shadow ? `shadow of ${one.shadow.version}` : null,
   ]);
-  fill($("prompts"), [["Prompt", "word"], ["Id", "word"], ["Newest", ""], ["Labels", "word"], ["", "word"]], rows);
+  fill($("prompts"), [["Prompt", "word"], ["Id", "word"], ["Newest", ""], ["Labels", "word"], ["State", "word"]], rows);
   $("more").hidden = !found?.next;
   $("more").onclick = () => attempt(() => showPrompts(found.next));
 }
