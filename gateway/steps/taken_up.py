@@ -12,7 +12,7 @@ from gateway.errors import GatewayError, UpstreamError
 from gateway.steps.books import Books, prompt_tokens
 from gateway.steps.turn import Turn
 from gateway.upstream.call import EventStream, Outgoing, Upstreams
-from gateway.upstream.collect import Collector
+from gateway.upstream.collect import Collector, read_answer
 from gateway.upstream.continued import ContinuedStream, Onward
 from gateway.value import value
 from gateway.values import Decision, Request, Transcript, Usage
@@ -55,6 +55,8 @@ class TakenUpStream(ContinuedStream):
         self._first = Usage(0, 0)
         self._prompt = 0
         """Tokens that the second call sends."""
+        self._unused: Usage | None = None
+        """What the second call used for an answer that nobody gets."""
         self._tries = len(self._record.attempts)
 
     async def resume(self, error: UpstreamError) -> Onward | None:
@@ -78,6 +80,8 @@ class TakenUpStream(ContinuedStream):
         except GatewayError:  # it may not, or nobody could
             return None
         if not isinstance(stream, EventStream):  # an error status, or none left to ask
+            if stream is not None and stream.status == 200:  # whole, and no use here; it is billed all the same
+                self._unused = read_answer(wanted.turn.endpoint, stream.body).usage
             return None
         record.resumed = "continued" if rest.said else "restarted"
         return stream, Seam(rest, stream.target.printable, self._first)
@@ -117,6 +121,8 @@ class TakenUpStream(ContinuedStream):
 
     async def _second(self, transcript: Transcript) -> tuple[Usage, bool]:
         """What the second call used, and whether its upstream says so."""
+        if self._unused is not None:
+            return self._unused, True
         if self._seam is None:
             was_sent = self._record.attempts[-1].is_given_up
             return Usage(self._prompt if was_sent else 0, 0), False

@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from tests.support.gateway import ADMIN_KEY, CHAT, HELLO, RunningGateway, config, gateway
-from tests.support.upstream import DONE, Reply, ScriptedUpstream, Step, Stream, chat_chunks, event, usage
+from tests.support.upstream import DONE, Reply, ScriptedUpstream, Step, Stream, chat_body, chat_chunks, event, usage
 
 OVERLOADED = {"error": {"message": "overloaded", "type": "server_error", "param": None, "code": None}}
 ROLE, HEL, LO, STOP = chat_chunks("Hel", "lo")
@@ -215,6 +215,17 @@ async def test_the_upstreams_own_error_is_what_is_told_where_nobody_goes_on() ->
     async with two(BREAKS["an error"], REFUSALS["a status"]) as pair:
         body = (await pair.gw.chat(stream=True)).body
         assert body == b"".join([*BEGUN, event(OVERLOADED)])
+
+
+async def test_a_whole_answer_continues_nothing_and_is_booked() -> None:
+    whole = Reply.of(chat_body("there", usage=usage(12, 5)))
+    async with two(BREAKS["cut"], whole) as pair:
+        answer = await pair.gw.chat(stream=True)
+        assert (text_of(answer.body), DONE in answer.body) == ("Hello", False)
+        labels = {"route": "default", "tier": "cheap", "model": "small"}
+        scrape = await pair.gw.metrics()
+        assert scrape("gateway_tokens_total", **labels, type="input") == 8 + 12
+        assert scrape("gateway_tokens_total", **labels, type="output") == 1 + 5
 
 
 async def test_a_stream_is_continued_once() -> None:
