@@ -23,7 +23,7 @@ def cache() -> None:
 _as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 
 
-@cache.command()
+@cache.command(short_help="hits and dollars saved of each route, what processes hold")
 @_as_json
 @admin_option
 def stats(admin: str, as_json: bool) -> None:
@@ -64,7 +64,7 @@ def _semantic_row(pid: int, route: str, standing: dict[str, Any]) -> str:
     )
 
 
-@cache.command()
+@cache.command(short_help="put a semantic cache that closed itself back on trial")
 @click.option("--route", required=True, help="Of this route.")
 @admin_option
 def reopen(admin: str, route: str) -> None:
@@ -76,7 +76,7 @@ def reopen(admin: str, route: str) -> None:
     click.echo(f"on trial again: {route}")
 
 
-@cache.command()
+@cache.command(short_help="have answers forgotten: those there are, and those on their way")
 @click.option("--route", help="Answers of this route.")
 @click.option("--key", help="Answers shared within this key alone.")
 @click.option("--team", help="Answers shared within this team.")

@@ -28,7 +28,7 @@ def keys() -> None:
 _as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 
 
-@keys.command()
+@keys.command(short_help="issue a key")
 @click.argument("name")
 @click.option("--team", help="Who pays, and whose limits hold too.")
 @click.option("--issuer", help="The key that it is issued under, and never exceeds.")
@@ -49,7 +49,7 @@ def create(name: str, admin: str, as_json: bool, **options: Any) -> None:
     _show_secret(created, as_json=as_json)
 
 
-@keys.command("list")
+@keys.command("list", short_help="keys that were issued, those revoked included")
 @click.option("--team", help="Only those of one team.")
 @_as_json
 @admin_option
@@ -67,7 +67,7 @@ def list_(admin: str, as_json: bool, team: str | None) -> None:
     _table(rows)
 
 
-@keys.command()
+@keys.command(short_help="what one key may do and spend")
 @click.argument("name")
 @_as_json
 @admin_option
@@ -76,7 +76,7 @@ def show(name: str, admin: str, as_json: bool) -> None:
     _show(AdminApi(admin).get(_path(name)), as_json=as_json)
 
 
-@keys.command()
+@keys.command(short_help="give a key a new secret, shown this once")
 @click.argument("name")
 @click.option("--grace", default="0m", metavar="12h", help="How long the secret before goes on; default: not at all.")
 @_as_json
@@ -87,7 +87,7 @@ def rotate(name: str, grace: str, admin: str, as_json: bool) -> None:
     _show_secret(rotated, as_json=as_json)
 
 
-@keys.command()
+@keys.command(short_help="end a key, and those issued under it, for good")
 @click.argument("name")
 @_as_json
 @admin_option

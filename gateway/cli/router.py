@@ -101,7 +101,7 @@ def router() -> None:
 # ------------------------------------------------------------------ make one
 
 
-@router.command()
+@router.command(short_help="fit a classifier on labelled prompts")
 @click.argument("data", nargs=-1, type=FILE)
 @click.option("--out", required=True, type=NEW_FILE, help="Model file to write.")
 @click.option("--exclude", multiple=True, metavar="SOURCE", help="Leave out rows of this source; repeatable.")
@@ -140,7 +140,7 @@ def train(data: tuple[Path, ...], out: Path, exclude: tuple[str, ...], ledger: s
 # ------------------------------------------------------------------ measure it
 
 
-@router.command()
+@router.command(short_help="measure a classifier on prompts that it was not trained on")
 @DATA
 @MODEL
 @JSON
@@ -196,7 +196,7 @@ def _facts(classifier: Classifier, rows: "Dataset") -> list[str]:
     ]
 
 
-@router.command()
+@router.command(short_help="measure several classifiers on the same prompts")
 @DATA
 @click.option("--model", "models", multiple=True, required=True, type=FILE, help="Model file; repeatable.")
 @click.option("--with-shipped", is_flag=True, help="Put the shipped model in the first column.")
@@ -223,7 +223,7 @@ def compare(
 # ------------------------------------------------------------------ put it in place
 
 
-@router.command()
+@router.command(short_help="put a candidate in a model's place, if it is shown to be better")
 @click.argument("candidate", type=FILE)
 @click.argument("data", nargs=-1, type=FILE)
 @click.option(
@@ -272,7 +272,7 @@ def promote(
         raise SystemExit(1)
 
 
-@router.command()
+@router.command(short_help="put back the model from before the last promotion")
 @click.argument("file", type=FILE)
 def rollback(file: Path) -> None:
     """Put back the model that FILE was before the last promotion."""
@@ -317,7 +317,7 @@ def _prices(ctx: click.Context, param: click.Parameter, text: str | None) -> _Pr
     return _Prices(cheap, expensive)
 
 
-@router.command()
+@router.command(short_help="find the threshold that keeps a quality or a cost")
 @DATA
 @MODEL
 @JSON
@@ -363,7 +363,7 @@ def calibrate(
 # ------------------------------------------------------------------ ask it
 
 
-@router.command()
+@router.command(short_help="write `id,p_expensive` for each prompt of a file")
 @click.option("--in", "source", required=True, type=click.File("rb"), help="JSON lines with a text; - for stdin.")
 @click.option("--out", required=True, type=click.File("w", encoding="utf-8"), help="CSV to write; - for stdout.")
 @MODEL
@@ -388,7 +388,7 @@ def _prompt(line: bytes, number: int) -> dict[str, str]:
     return fields
 
 
-@router.command()
+@router.command(short_help="probability, threshold and strongest features of a prompt")
 @click.argument("query")
 @MODEL
 @JSON
