@@ -210,7 +210,7 @@ SCENARIOS = (
         "an error in the middle of a stream of responses",
         "responses_stream",
         RESPONSES,
-        _trouble("error=4"),
+        _trouble("error=6"),
         fails=True,
         verbatim=True,
     ),

@@ -99,7 +99,7 @@ async def test_a_prompt_over_the_cap_is_as_one_over_the_models_context(
 
 
 @each_client
-@pytest.mark.parametrize("wish", ["cut=4", "cut=0", "error=0"])
+@pytest.mark.parametrize("wish", ["cut=6", "cut=0", "error=0"])
 @pytest.mark.parametrize(("call", "arguments"), [("chat_stream", CHAT), ("responses_stream", RESPONSES)])
 async def test_a_broken_stream_is_not_taken_for_a_whole_one(
     client: Client, call: str, arguments: dict[str, Any], wish: str, drivers: Drivers, places: Places
@@ -107,7 +107,7 @@ async def test_a_broken_stream_is_not_taken_for_a_whole_one(
     """All that came before the break arrives; how the break is told may differ.
 
     Without the gateway the connection ends; with it there is an error to read, and a status instead of a
-    stream where nothing had been sent yet.
+    stream where nothing of the answer had come yet.
     """
     driver = await drivers.of(client)
     scenario = Scenario(wish, call, arguments, {"x-simulate": wish})
