@@ -174,7 +174,7 @@ async def _doors(gw: Running, up: ScriptedUpstream) -> Figure:
     for path, headers in vectors.operators(ADMIN_KEY, KEY):
         number += 1
         head = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        data = f"GET {path} HTTP/1.1\r\nHost: x\r\n{head}\r\n"
+        data = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{head}\r\n"
         if status_of(await raw(gw.admin_url, data.encode("latin-1"))) not in (400, 401, 404):
             open_doors.append(f"admin {path} {headers}")
     opened = [*open_doors, *(seen.path for seen in up.requests)]
