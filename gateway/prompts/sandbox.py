@@ -22,7 +22,7 @@ from jinja2.runtime import LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from gateway.prompts import operations
+from gateway.prompts import filters, operations
 from gateway.prompts.data import Untrusted
 
 MOST_CHARS = 200_000
@@ -112,8 +112,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             cache_size=0,
         )
         self.globals.clear()
-        self.filters = {**operations.FILTERS, **operations.INNER}
-        self.tests = dict(operations.TESTS)
+        self.filters = {**filters.FILTERS, **operations.INNER}
+        self.tests = dict(filters.TESTS)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Only items of mappings, and what `loop` tells."""
@@ -216,12 +216,12 @@ def _check_node(node: nodes.Node, line: int) -> None:
             raise Refused("one comparison at a time: write `a < b and b < c`", line)
         case nodes.Call() if not _is_range(node):
             name = node.node.attr if isinstance(node.node, nodes.Getattr) else getattr(node.node, "name", "")
-            hint = f": write `|{name}`" if name in operations.FILTERS else ""
+            hint = f": write `|{name}`" if name in filters.FILTERS else ""
             raise Refused(f"nothing can be called but `range`{hint}", line)
-        case nodes.Filter() if node.name not in operations.FILTERS or node.dyn_args or node.dyn_kwargs:
-            raise Refused(f"there is no filter '{node.name}'; there are {', '.join(sorted(operations.FILTERS))}", line)
-        case nodes.Test() if node.name not in operations.TESTS or node.dyn_args or node.dyn_kwargs:
-            raise Refused(f"there is no test '{node.name}'; there are {', '.join(sorted(operations.TESTS))}", line)
+        case nodes.Filter() if node.name not in filters.FILTERS or node.dyn_args or node.dyn_kwargs:
+            raise Refused(f"there is no filter '{node.name}'; there are {', '.join(sorted(filters.FILTERS))}", line)
+        case nodes.Test() if node.name not in filters.TESTS or node.dyn_args or node.dyn_kwargs:
+            raise Refused(f"there is no test '{node.name}'; there are {', '.join(sorted(filters.TESTS))}", line)
 
 
 def _is_range(node: nodes.Call) -> bool:
